@@ -1,0 +1,75 @@
+// octavo quantize: an INT8 artifact from a 16-bit model folder.
+#include "compress/quantize.h"
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/print.h"
+#include "core/bytes.h"
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/version.h"
+
+namespace octavo::cli {
+namespace {
+
+struct Arguments {
+  std::string model;
+  std::string out;
+  std::string scheme = "w8a16";
+  int64_t threads = 0;
+  bool json = false;
+};
+
+void Declare(Options& options, Arguments& a) {
+  options.Positional("MODEL", a.model, "a model folder with 16-bit weights");
+  options.Value("--out", "DIR", a.out, "the folder to make; MODEL-SCHEME if not given");
+  options.Value("--scheme", "S", a.scheme, "w8a16: weight-only INT8, a scale per output channel");
+  options.Value("--threads", "N", a.threads, "0: one for each core");
+  options.Flag("--json", a.json, "print a JSON summary");
+}
+
+core::Result<Exit> Run(const Arguments& a, Context& context) {
+  std::string out = a.out;
+  if (out.empty()) {
+    out = a.model;
+    while (out.size() > 1 && out.back() == '/') out.pop_back();
+    out += "-" + a.scheme;
+  }
+  const core::Stopwatch watch;
+  OCTAVO_TRY(const compress::QuantizeSummary summary,
+             compress::Quantize(a.model, out,
+                                {.scheme = a.scheme,
+                                 .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))},
+                                context.progress, context.cancel));
+  const double ratio = static_cast<double>(summary.weights_bytes) /
+                       static_cast<double>(std::max<int64_t>(summary.base_weights_bytes, 1));
+  if (a.json) {
+    PrintJson({{"schema", 1},
+               {"octavo_version", core::kVersion},
+               {"out", out},
+               {"digest", summary.digest},
+               {"scheme", summary.scheme},
+               {"layers", summary.layers},
+               {"base_weights_bytes", summary.base_weights_bytes},
+               {"weights_bytes", summary.weights_bytes},
+               {"weights_ratio", ratio},
+               {"seconds", watch.Seconds()}});
+  } else {
+    Print(fmt::format("{}: {}, {} linear layers, {} of {} ({:.1f}%), digest {:.12}\n", out,
+                      summary.scheme, summary.layers,
+                      core::HumanBytes(static_cast<uint64_t>(summary.weights_bytes)),
+                      core::HumanBytes(static_cast<uint64_t>(summary.base_weights_bytes)),
+                      100 * ratio, summary.digest));
+  }
+  return Exit::kDone;
+}
+
+}  // namespace
+
+Command QuantizeCommand() {
+  return MakeCommand<Arguments>("quantize", "Makes an INT8 artifact from a 16-bit model folder",
+                                "octavo quantize smollm2 --out smollm2-w8a16", Declare, Run);
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,217 @@
+#include "compress/quantize.h"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "compress/sharded_writer.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/thread_pool.h"
+#include "core/version.h"
+#include "format/compressed_tensors.h"
+#include "format/manifest.h"
+#include "format/model_folder.h"
+#include "format/weight_names.h"
+#include "model/config.h"
+#include "quant/rtn.h"
+
+namespace octavo::compress {
+namespace {
+
+constexpr std::string_view kWeight = ".weight";
+
+// One tensor of the source and what becomes of it.
+struct Item {
+  std::string name;
+  tensor::TensorView view;
+  std::string module;  // of a linear layer that is quantized; empty: copied
+};
+
+int64_t Bytes(const Item& item) {
+  return static_cast<int64_t>(item.view.bytes.size());
+}
+
+struct Job {
+  const format::ModelFolder& source;
+  tensor::Scheme scheme;
+  core::ThreadPool& pool;
+  core::Progress& progress;
+  const core::CancelToken& cancel;
+};
+
+core::Result<tensor::Scheme> AvailableScheme(const std::string& name) {
+  OCTAVO_TRY(const tensor::Scheme scheme, tensor::ParseScheme(name));
+  if (scheme == tensor::Scheme{8, 0, tensor::Activations::kFloat}) return scheme;
+  return core::Usage(fmt::format("scheme '{}' is not available in octavo {}; available: w8a16",
+                                 name, core::kVersion));
+}
+
+core::Status RefuseQuantized(const core::Json& config) {
+  const core::Json* quantization = core::Find(config, "quantization_config");
+  if (quantization == nullptr) return {};
+  const core::Json* method = core::Find(*quantization, "quant_method");
+  return core::Unsupported(fmt::format(
+      "is quantized already (quant_method {}); quantize the 16-bit model that it was made from",
+      method != nullptr && method->is_string()
+          ? "'" + core::Printable(method->get_ref<const std::string&>()) + "'"
+          : "unknown"));
+}
+
+// A linear layer of a block; lm_head is none.
+bool IsBlockLinear(const format::WeightName& name) {
+  return name.hf.ends_with("_proj");
+}
+
+core::Status CheckLinear(const format::ModelFolder& source, const std::string& name) {
+  OCTAVO_TRY(const tensor::TensorView view, source.GetTensor(name));
+  if (view.rank() == 2 && tensor::IsFloat(view.dtype) && view.elements() > 0) return {};
+  return core::Invalid(fmt::format(
+      "tensor '{}' is {} {}; a linear layer has two dimensions and type F32, F16 or BF16", name,
+      tensor::DTypeName(view.dtype), tensor::ShapeToString(view.shape)));
+}
+
+core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
+                                          const model::ModelConfig& config) {
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (const format::WeightName& name : format::WeightNames()) {
+      if (!IsBlockLinear(name)) continue;
+      OCTAVO_RETURN_IF_ERROR(CheckLinear(source, format::HfName({&name, layer, kWeight})));
+    }
+  }
+  std::vector<Item> items;
+  for (const std::string& name : source.tensor_names()) {
+    Item item{name, *source.FindTensor(name), ""};
+    const auto id = format::FindHfName(name);
+    if (id && id->suffix == kWeight && IsBlockLinear(*id->name) && id->layer < config.layers) {
+      item.module = name.substr(0, name.size() - kWeight.size());
+    }
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+core::Status CopyTensor(const Job& job, const Item& item, format::SafetensorsWriter& writer) {
+  constexpr size_t kPiece = size_t{64} << 20;
+  for (size_t at = 0; at < item.view.bytes.size(); at += kPiece) {
+    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
+    const size_t bytes = std::min(kPiece, item.view.bytes.size() - at);
+    OCTAVO_RETURN_IF_ERROR(writer.Append(item.view.bytes.subspan(at, bytes)));
+  }
+  return {};
+}
+
+core::Status WriteItem(const Job& job, const Item& item, tensor::DType scale_dtype,
+                       format::SafetensorsWriter& writer) {
+  OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
+  if (item.module.empty()) {
+    OCTAVO_RETURN_IF_ERROR(CopyTensor(job, item, writer));
+  } else {
+    auto quantized = quant::RoundToNearest(item.view, job.scheme, scale_dtype, job.pool);
+    if (!quantized.ok()) {
+      return std::move(quantized).error().Context(job.source.path() + ": tensor '" +
+                                                  core::Printable(item.name) + "'");
+    }
+    OCTAVO_RETURN_IF_ERROR(format::WriteQuantizedLinear(writer, quantized.value(), job.scheme));
+  }
+  job.source.DropPages(item.view);
+  job.progress.Advance(Bytes(item));
+  return {};
+}
+
+// Writes all weights below `folder` and returns their bytes.
+core::Result<uint64_t> WriteWeights(const Job& job, const std::vector<Item>& items,
+                                    uint64_t max_shard_bytes, const std::string& folder) {
+  // The header of a file comes before its data, so the types of all scales are settled first.
+  int64_t linear_bytes = 0;
+  for (const Item& item : items) linear_bytes += item.module.empty() ? 0 : Bytes(item);
+  job.progress.Begin("choose scales", linear_bytes, "bytes");
+  std::vector<TensorGroup> groups;
+  std::vector<tensor::DType> scale_dtypes;
+  for (const Item& item : items) {
+    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
+    tensor::DType scale_dtype = item.view.dtype;
+    if (item.module.empty()) {
+      groups.push_back({{item.name, item.view.dtype, item.view.shape}});
+    } else {
+      scale_dtype = quant::ScaleDTypeFor(item.view, job.scheme, job.pool);
+      groups.push_back(format::PlanQuantizedLinear(item.module, item.view.shape[0],
+                                                   item.view.shape[1], job.scheme, scale_dtype));
+      job.source.DropPages(item.view);
+      job.progress.Advance(Bytes(item));
+    }
+    scale_dtypes.push_back(scale_dtype);
+  }
+  job.progress.End();
+  ShardedWriter writer(folder, std::move(groups), max_shard_bytes);
+  job.progress.Begin("quantize", job.source.weights_bytes(), "bytes");
+  for (size_t i = 0; i < items.size(); ++i) {
+    OCTAVO_TRY(format::SafetensorsWriter * file, writer.NextGroup());
+    OCTAVO_RETURN_IF_ERROR(WriteItem(job, items[i], scale_dtypes[i], *file));
+  }
+  OCTAVO_RETURN_IF_ERROR(writer.Finish());
+  job.progress.End();
+  return writer.total_bytes();
+}
+
+core::Status WriteConfig(const format::ModelFolder& source, const tensor::Scheme& scheme,
+                         const std::string& folder) {
+  core::Json config = source.config();
+  config["quantization_config"] = format::MakeQuantizationConfig(scheme, {"lm_head"});
+  return core::WriteFileAtomic(core::JoinPath(folder, "config.json"), core::DumpJson(config));
+}
+
+core::Json Details(const std::string& base_digest, const std::string& scheme,
+                   const std::vector<Item>& items) {
+  core::Json layers = core::Json::object();
+  for (const Item& item : items) {
+    if (!item.module.empty()) layers[item.module] = scheme;
+  }
+  return {{"octavo_version", core::kVersion},
+          {"base_digest", base_digest},
+          {"scheme", scheme},
+          {"method", "rtn"},
+          {"seed", 0},
+          {"layers", std::move(layers)}};
+}
+
+}  // namespace
+
+core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::string& out_dir,
+                                       const QuantizeOptions& options, core::Progress& progress,
+                                       const core::CancelToken& cancel) {
+  OCTAVO_TRY(const tensor::Scheme scheme, AvailableScheme(options.scheme));
+  OCTAVO_TRY(const format::ModelFolder source, format::ModelFolder::Open(model_dir));
+  const auto in_source = [&](auto result) { return std::move(result).Context(model_dir); };
+  OCTAVO_RETURN_IF_ERROR(in_source(RefuseQuantized(source.config())));
+  OCTAVO_TRY(const model::ModelConfig config,
+             in_source(model::LoadModelConfig(source.config(), model_dir)));
+  OCTAVO_TRY(const std::vector<Item> items, in_source(ListItems(source, config)));
+  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
+
+  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
+  core::ThreadPool pool(options.threads);
+  const Job job{source, scheme, pool, progress, cancel};
+  QuantizeSummary summary;
+  OCTAVO_TRY(const uint64_t bytes,
+             WriteWeights(job, items, options.max_shard_bytes, out.staging()));
+  OCTAVO_RETURN_IF_ERROR(WriteConfig(source, scheme, out.staging()));
+  for (const std::string& name : format::CompanionFiles(model_dir)) {
+    OCTAVO_RETURN_IF_ERROR(
+        core::CopyFileAtomic(core::JoinPath(model_dir, name), core::JoinPath(out.staging(), name)));
+  }
+  core::Json details = Details(base_digest, tensor::SchemeName(scheme), items);
+  summary.layers = static_cast<int64_t>(details["layers"].size());
+  OCTAVO_TRY(const format::Manifest manifest,
+             format::WriteManifest(out.staging(), "artifact", std::move(details)));
+  OCTAVO_RETURN_IF_ERROR(out.Commit());
+  summary.digest = format::ContentDigest(manifest);
+  summary.scheme = tensor::SchemeName(scheme);
+  summary.base_weights_bytes = source.weights_bytes();
+  summary.weights_bytes = static_cast<int64_t>(bytes);
+  return summary;
+}
+
+}  // namespace octavo::compress

@@ -1,0 +1,204 @@
+#include "compress/quantize.h"
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "core/temp_folder.h"
+#include "format/compressed_tensors.h"
+#include "format/manifest.h"
+#include "format/model_folder.h"
+
+namespace octavo::compress {
+namespace {
+
+const std::string kModels = std::string(OCTAVO_TESTDATA) + "/architectures/";
+
+core::Result<QuantizeSummary> QuantizeTo(const std::string& model, const std::string& out,
+                                         const QuantizeOptions& options = {}) {
+  return Quantize(model, out, options, core::SilentProgress(), core::CancelToken());
+}
+
+// Name -> content of every file of a folder.
+std::map<std::string, std::string> Contents(const std::string& folder) {
+  std::map<std::string, std::string> out;
+  const std::vector<std::string> names = core::ListFolder(folder).value();
+  for (const std::string& name : names) {
+    out[name] = core::ReadFile(core::JoinPath(folder, name)).value();
+  }
+  return out;
+}
+
+// A copy of a test model with one f32 weight of one tensor replaced.
+std::string ModelWith(const core::TempFolder& temp, const std::string& tensor, size_t index,
+                      float value) {
+  const std::string copy = temp / "patched";
+  std::filesystem::copy(kModels + "llama", copy);
+  const std::string path = core::JoinPath(copy, "model.safetensors");
+  std::string bytes = core::ReadFile(path).value();
+  {
+    const auto file = format::SafetensorsFile::Open(path).value();
+    const auto* view = file.Find(tensor);
+    const auto offset = view->bytes.data() - file.file().bytes().data();
+    std::memcpy(bytes.data() + offset + index * sizeof(float), &value, sizeof(value));
+  }
+  EXPECT_TRUE(core::WriteFileAtomic(path, bytes).ok());
+  return copy;
+}
+
+class QuantizeEveryArchitecture : public testing::TestWithParam<const char*> {};
+
+TEST_P(QuantizeEveryArchitecture, WritesCodesOfTheLinearsAndKeepsTheRest) {
+  const core::TempFolder temp;
+  const std::string model = kModels + GetParam();
+  const auto summary = QuantizeTo(model, temp / "out");
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  const auto base = format::ModelFolder::Open(model).value();
+  const auto made = format::ModelFolder::Open(temp / "out").value();
+  const auto quantization = format::QuantizationConfig::Parse(made.config()).value();
+  EXPECT_EQ(summary.value().weights_bytes, made.weights_bytes());
+  EXPECT_EQ(summary.value().base_weights_bytes, base.weights_bytes());
+  int64_t quantized = 0;
+  for (const std::string& name : base.tensor_names()) {
+    const bool linear = name.find("_proj.weight") != std::string::npos;
+    const auto view = base.GetTensor(name).value();
+    if (!linear) {
+      const auto kept = made.GetTensor(name);
+      ASSERT_TRUE(kept.ok()) << kept.error().message();
+      EXPECT_EQ(kept.value().dtype, view.dtype) << name;
+      EXPECT_TRUE(std::ranges::equal(kept.value().bytes, view.bytes)) << name;
+      continue;
+    }
+    ++quantized;
+    const std::string module = name.substr(0, name.size() - 7);
+    ASSERT_TRUE(quantization.SchemeOf(module).has_value()) << module;
+    const auto read = format::ReadQuantizedLinear(made, module, *quantization.SchemeOf(module));
+    ASSERT_TRUE(read.ok()) << read.error().message();
+    const tensor::QuantizedTensor& q = read.value();
+    std::vector<float> weights(static_cast<size_t>(view.elements()));
+    tensor::ConvertToFloat(view.dtype, view.bytes, weights);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const float scale = q.scales[i / static_cast<size_t>(q.k)];
+      ASSERT_EQ(q.codes[i], std::lround(std::nearbyint(weights[i] / scale))) << name << " " << i;
+    }
+  }
+  EXPECT_EQ(summary.value().layers, quantized);
+  EXPECT_FALSE(quantization.SchemeOf("lm_head").has_value());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, QuantizeEveryArchitecture,
+                         testing::Values("llama", "llama3_rope", "llama_tied", "mistral_window",
+                                         "qwen2", "qwen3"));
+
+TEST(Quantize, SameInputsGiveTheSameBytesForAnyNumberOfThreads) {
+  const core::TempFolder temp;
+  ASSERT_TRUE(QuantizeTo(kModels + "qwen2", temp / "a", {.threads = 1}).ok());
+  ASSERT_TRUE(QuantizeTo(kModels + "qwen2", temp / "b", {.threads = 3}).ok());
+  EXPECT_EQ(Contents(temp / "a"), Contents(temp / "b"));
+}
+
+TEST(Quantize, ManifestTiesTheArtifactToItsBase) {
+  const core::TempFolder temp;
+  const auto summary = QuantizeTo(kModels + "llama", temp / "out");
+  ASSERT_TRUE(summary.ok());
+  const format::Manifest manifest = format::ReadManifest(temp / "out").value();
+  EXPECT_EQ(manifest.kind, "artifact");
+  EXPECT_EQ(manifest.details["base_digest"], format::FolderDigest(kModels + "llama").value());
+  EXPECT_EQ(manifest.details["scheme"], "w8a16");
+  EXPECT_EQ(manifest.details["layers"]["model.layers.0.mlp.up_proj"], "w8a16");
+  EXPECT_EQ(format::ContentDigest(manifest), summary.value().digest);
+  EXPECT_TRUE(format::VerifyManifest(temp / "out", manifest).ok());
+  EXPECT_EQ(core::ReadFile(temp / "out/generation_config.json").value(),
+            core::ReadFile(kModels + "llama/generation_config.json").value());
+}
+
+TEST(Quantize, LargeModelsAreCutIntoShardsWithAnIndex) {
+  const core::TempFolder temp;
+  const auto summary = QuantizeTo(kModels + "llama", temp / "out", {.max_shard_bytes = 60000});
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_FALSE(core::FileExists(temp / "out/model.safetensors"));
+  const auto index = core::ReadJsonFile(temp / "out/model.safetensors.index.json").value();
+  EXPECT_EQ(index["metadata"]["total_size"], summary.value().weights_bytes);
+  ASSERT_TRUE(QuantizeTo(kModels + "llama", temp / "whole").ok());
+  const auto whole = format::ModelFolder::Open(temp / "whole").value();
+  const auto cut = format::ModelFolder::Open(temp / "out").value();
+  EXPECT_GT(cut.shards().size(), 1U);
+  for (const auto& shard : cut.shards()) {
+    uint64_t bytes = 0;
+    for (const auto& [name, view] : shard.tensors()) bytes += view.bytes.size();
+    EXPECT_TRUE(bytes <= 60000 || shard.tensors().size() <= 3);
+  }
+  EXPECT_EQ(cut.tensor_names(), whole.tensor_names());
+  for (const std::string& name : whole.tensor_names()) {
+    EXPECT_TRUE(std::ranges::equal(cut.FindTensor(name)->bytes, whole.FindTensor(name)->bytes));
+  }
+}
+
+TEST(Quantize, WeightThatIsNotFiniteIsNamedAndNothingIsLeft) {
+  const core::TempFolder temp;
+  const std::string name = "model.layers.1.mlp.down_proj.weight";
+  for (const float bad : {NAN, -INFINITY}) {
+    const std::string model = ModelWith(temp, name, 5, bad);
+    const auto summary = QuantizeTo(model, temp / "out");
+    ASSERT_FALSE(summary.ok());
+    EXPECT_NE(summary.error().message().find(name + "': weight [0, 5] is"), std::string::npos)
+        << summary.error().message();
+    std::filesystem::remove_all(model);
+    EXPECT_TRUE(core::ListFolder(temp.path()).value().empty());
+  }
+}
+
+TEST(Quantize, RefusesWhatIsQuantizedAlready) {
+  const core::TempFolder temp;
+  ASSERT_TRUE(QuantizeTo(kModels + "llama", temp / "once").ok());
+  const auto twice = QuantizeTo(temp / "once", temp / "twice");
+  ASSERT_FALSE(twice.ok());
+  EXPECT_NE(twice.error().message().find("is quantized already (quant_method "
+                                         "'compressed-tensors')"),
+            std::string::npos)
+      << twice.error().message();
+  EXPECT_FALSE(core::FolderExists(temp / "twice"));
+}
+
+TEST(Quantize, RefusesSchemesByNameAndSaysWhichThereAre) {
+  const core::TempFolder temp;
+  for (const char* scheme : {"w4a16-g32", "w8a8", "w8a16-g64", "16", "int8"}) {
+    const auto summary = QuantizeTo(kModels + "llama", temp / "out", {.scheme = scheme});
+    ASSERT_FALSE(summary.ok()) << scheme;
+    EXPECT_EQ(summary.error().code(), core::ErrorCode::kUsage);
+    EXPECT_NE(summary.error().message().find(scheme), std::string::npos);
+    EXPECT_NE(summary.error().message().find("w8a16"), std::string::npos);
+  }
+}
+
+TEST(Quantize, MissingLinearIsNamed) {
+  const core::TempFolder temp;
+  const std::string model = temp / "deeper";
+  std::filesystem::copy(kModels + "llama", model);
+  core::Json config = core::ReadJsonFile(model + "/config.json").value();
+  config["num_hidden_layers"] = config["num_hidden_layers"].get<int>() + 1;
+  ASSERT_TRUE(core::WriteFileAtomic(model + "/config.json", core::DumpJson(config)).ok());
+  const auto summary = QuantizeTo(model, temp / "out");
+  ASSERT_FALSE(summary.ok());
+  EXPECT_NE(summary.error().message().find("self_attn.q_proj.weight"), std::string::npos)
+      << summary.error().message();
+}
+
+TEST(Quantize, StopsWhenAskedAndLeavesNothing) {
+  const core::TempFolder temp;
+  core::CancelToken cancel;
+  cancel.Cancel();
+  const auto summary =
+      Quantize(kModels + "llama", temp / "out", {}, core::SilentProgress(), cancel);
+  ASSERT_FALSE(summary.ok());
+  EXPECT_EQ(summary.error().code(), core::ErrorCode::kInterrupted);
+  EXPECT_TRUE(core::ListFolder(temp.path()).value().empty());
+}
+
+}  // namespace
+}  // namespace octavo::compress

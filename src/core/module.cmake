@@ -1,0 +1,6 @@
+find_package(OpenSSL 3 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(Threads REQUIRED)
+target_link_libraries(octavo_core PUBLIC fmt::fmt Threads::Threads PRIVATE OpenSSL::Crypto spdlog::spdlog)
+target_compile_definitions(octavo_core PUBLIC OCTAVO_VERSION="${PROJECT_VERSION}")

@@ -1,0 +1,153 @@
+#include "core/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <sched.h>
+
+#include "core/check.h"
+
+namespace octavo::core {
+namespace {
+
+// Longer than the serial work between two loops of a decode step, shorter than anything that costs
+// real power.
+constexpr std::chrono::microseconds kSpin{40};
+
+void Pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits until done(value of `word`), first spinning, then parked. Whoever changes `word` so that it
+// may become true must notify. Returns the value.
+template <typename Done>
+uint32_t SpinThenPark(const std::atomic<uint32_t>& word, const Done& done) {
+  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      const uint32_t value = word.load();
+      if (done(value)) return value;
+      Pause();
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  for (;;) {
+    const uint32_t value = word.load();
+    if (done(value)) return value;
+    word.wait(value);
+  }
+}
+
+}  // namespace
+
+// A loop is open while pieces may be taken. A worker enters by counting itself in `inside` and then
+// looking at the gate; the caller closes the gate and then waits for `inside` to reach zero. With
+// both in one sequentially consistent order, no worker can be inside a loop that the caller has
+// left, and none that wakes up late is waited for.
+struct ThreadPool::State {
+  static constexpr uint32_t kStop = 0xFFFFFFFF;
+
+  std::vector<std::thread> workers;
+  alignas(64) std::atomic<uint32_t> gate{
+      0};  // odd while a loop is open; every loop has another value
+  alignas(64) std::atomic<uint32_t> inside{0};
+  alignas(64) std::atomic<int64_t> next_piece{0};
+  std::atomic<bool> busy{false};
+  // Written by the caller while the gate is closed and nobody is inside.
+  int64_t count = 0;
+  int64_t piece_items = 0;
+  int64_t pieces = 0;
+  const FunctionRef<void(int64_t, int64_t)>* body = nullptr;
+
+  void TakePieces() {
+    for (;;) {
+      const int64_t piece = next_piece.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= pieces) return;
+      const int64_t begin = piece * piece_items;
+      (*body)(begin, std::min(count, begin + piece_items));
+    }
+  }
+
+  void Work() {
+    uint32_t seen = 0;
+    for (;;) {
+      seen = SpinThenPark(gate, [&](uint32_t value) { return value % 2 == 1 && value != seen; });
+      if (seen == kStop) return;
+      inside.fetch_add(1);
+      if (gate.load() == seen) TakePieces();
+      if (inside.fetch_sub(1) == 1) inside.notify_one();
+    }
+  }
+
+  void RunLoop() {
+    next_piece.store(0, std::memory_order_relaxed);
+    uint32_t open = gate.load() + 1;
+    if (open == kStop) open = 1;
+    gate.store(open);
+    gate.notify_all();
+    TakePieces();
+    gate.store(open + 1);
+    SpinThenPark(inside, [](uint32_t value) { return value == 0; });
+  }
+};
+
+ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+  const int wanted = threads > 0 ? threads : AvailableCores();
+  try {
+    for (int i = 1; i < wanted; ++i) {
+      state_->workers.emplace_back([state = state_.get()] { state->Work(); });
+    }
+  } catch (const std::system_error&) {
+    // The process may start no more threads: the pool is smaller, its results are the same.
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->gate.store(State::kStop);
+  state_->gate.notify_all();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+int ThreadPool::size() const {
+  return static_cast<int>(state_->workers.size()) + 1;
+}
+
+void ThreadPool::ParallelFor(int64_t count, int64_t grain,
+                             FunctionRef<void(int64_t, int64_t)> body) {
+  if (count <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  // Busy: called from inside a loop.
+  if (count <= grain || size() == 1 || state_->busy.exchange(true)) {
+    body(0, count);
+    return;
+  }
+  // Several pieces for each thread, so that one that is held up leaves the rest to the others.
+  // Whole grains, so that pieces begin at multiples of the caller's block.
+  const int64_t grains = (count - 1) / grain + 1;
+  const int64_t wanted_pieces = int64_t{8} * size();
+  const int64_t grains_per_piece = (grains - 1) / wanted_pieces + 1;
+  state_->count = count;
+  state_->piece_items = grains_per_piece * grain;
+  state_->pieces = (grains - 1) / grains_per_piece + 1;
+  state_->body = &body;
+  state_->RunLoop();
+  state_->busy.store(false);
+}
+
+int AvailableCores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (::sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  // More cores than a cpu_set_t holds.
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace octavo::core

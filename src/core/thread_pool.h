@@ -1,0 +1,37 @@
+// A fixed pool of threads that run one loop at a time; workers spin briefly for the next loop and
+// then park.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/function_ref.h"
+
+namespace octavo::core {
+
+// The caller takes part in each loop, so a pool of 1 starts no thread. One ParallelFor at a time; a
+// call from inside a loop runs serially on the calling thread. Parallel regions decide only who
+// computes an output, never how it is summed.
+class ThreadPool {
+ public:
+  // `threads` <= 0 means one for each core this process may use (sched_getaffinity).
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+  // Calls body(begin, end) over [0, count) cut into pieces of at least `grain` items, at most one
+  // piece at a time per thread, and returns when all are done. The body must not throw. Allocates
+  // nothing.
+  void ParallelFor(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// How many cores this process may use.
+int AvailableCores();
+
+}  // namespace octavo::core

@@ -1,0 +1,261 @@
+// The order of an evaluation: digests, memory one model at a time, then both models loaded for
+// quality, then speed.
+#include "eval/evaluate.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "core/bytes.h"
+#include "core/file.h"
+#include "core/host.h"
+#include "eval/document.h"
+#include "eval/generations.h"
+#include "eval/measure.h"
+#include "eval/text_scores.h"
+#include "format/manifest.h"
+#include "stats/quantile.h"
+
+namespace octavo::eval {
+namespace {
+
+using core::Invalid;
+using core::Json;
+using core::Result;
+using core::Status;
+using engine::Engine;
+using engine::EngineOptions;
+using engine::TokenId;
+
+constexpr int64_t kLeastKvTokens = 4096;
+
+// KV memory for the longest window or a prompt and its answer; it is touched only as far as it is
+// used.
+int64_t KvTokens(const Suite& suite) {
+  int64_t tokens = kLeastKvTokens;
+  for (const TextSpec& text : suite.texts) tokens = std::max(tokens, text.context);
+  for (const PromptsSpec& prompts : suite.prompts) {
+    tokens = std::max(tokens, kLeastKvTokens + prompts.max_tokens);
+  }
+  return tokens;
+}
+
+std::string ComputeName(model::Compute compute) {
+  return compute == model::Compute::kBF16 ? "bf16" : "f32";
+}
+
+std::string KvName(model::KvType kv) {
+  return kv == model::KvType::kF16 ? "kv16" : "kv32";
+}
+
+// The instruction sets that the candidate's linear layers really ran, joined by '+'.
+std::string IsaNames(const Engine& engine) {
+  std::set<std::string> names;
+  for (const model::Linear* linear : engine.model().linears()) {
+    if (linear->calls() > 0) names.insert(linear->isa());
+  }
+  return fmt::format("{}", fmt::join(names, "+"));
+}
+
+// The ids of a text, the same for both tokenizers.
+Result<std::vector<TokenId>> Tokenize(const Engine* baseline, const Engine& candidate,
+                                      const std::string& file) {
+  OCTAVO_TRY(const std::string content, core::ReadFile(file));
+  if (!core::IsUtf8(content)) return Invalid(fmt::format("{}: is not UTF-8 text", file));
+  OCTAVO_TRY(std::vector<TokenId> ids, candidate.tokenizer()->Encode(content, false).Context(file));
+  if (baseline != nullptr) {
+    OCTAVO_TRY(const auto expected, baseline->tokenizer()->Encode(content, false).Context(file));
+    if (ids != expected) {
+      return Invalid(
+          fmt::format("{}: the tokenizers of candidate and baseline cut it differently, so the "
+                      "models cannot be "
+                      "compared token by token",
+                      file));
+    }
+  }
+  return ids;
+}
+
+// Entries of `perplexity` and `divergence` for one text; none when nothing of it was scored.
+void PutText(const TextSpec& spec, TextScores& scores, bool has_baseline, Json& document) {
+  if (scores.windows == 0) return;
+  const double confidence = 0.95;
+  Json perplexity = {{"name", spec.name},
+                     {"tokens", scores.tokens},
+                     {"windows", scores.windows},
+                     {"context", spec.context},
+                     {"score", std::string(ScoreName(spec.score))}};
+  perplexity["baseline"] =
+      has_baseline ? Json(stats::Exp(scores.baseline_nll.Mean(confidence)).value) : Json();
+  PutEstimate(perplexity, "candidate", stats::Exp(scores.candidate_nll.Mean(confidence)));
+  if (has_baseline) {
+    PutEstimate(perplexity, "ratio", stats::Exp(scores.nll_difference.Mean(confidence)));
+  } else {
+    perplexity["ratio"] = nullptr;
+    perplexity["ratio_ci95"] = nullptr;
+  }
+  document["perplexity"].push_back(std::move(perplexity));
+  if (!has_baseline) return;
+
+  Json divergence = {{"name", spec.name}, {"tokens", scores.tokens}, {"windows", scores.windows}};
+  PutEstimate(divergence, "mean_kld", scores.kld.Mean(confidence));
+  divergence["p99_kld"] = stats::Quantile(scores.klds, 0.99);
+  divergence["p999_kld"] = stats::Quantile(scores.klds, 0.999);
+  divergence["max_kld"] = stats::Quantile(scores.klds, 1);
+  PutEstimate(divergence, "same_top", scores.same_top.Mean(confidence));
+  document["divergence"].push_back(std::move(divergence));
+}
+
+// One run of Evaluate.
+class Evaluation {
+ public:
+  Evaluation(const std::string& candidate_dir, const std::optional<std::string>& baseline_dir,
+             const Suite& suite, const EvalOptions& options, core::Progress& progress,
+             const core::CancelToken& cancel)
+      : candidate_dir_(candidate_dir),
+        baseline_dir_(baseline_dir),
+        suite_(suite),
+        options_(options),
+        progress_(progress),
+        cancel_(cancel) {}
+
+  Result<Json> Run() {
+    OCTAVO_RETURN_IF_ERROR(Validate(suite_));
+    OCTAVO_RETURN_IF_ERROR(PutDigests());
+    if (options_.memory) OCTAVO_RETURN_IF_ERROR(PutMemory());
+    if (cancel_.cancelled()) return std::move(document_);
+    OCTAVO_TRY(candidate_, Engine::Load(candidate_dir_, CandidateOptions()));
+    if (baseline_dir_) {
+      OCTAVO_TRY(baseline_, Engine::Load(*baseline_dir_, BaselineOptions()));
+    }
+    OCTAVO_RETURN_IF_ERROR(PutTexts());
+    OCTAVO_RETURN_IF_ERROR(PutGenerations());
+    if (options_.speed && !cancel_.cancelled()) OCTAVO_RETURN_IF_ERROR(PutSpeed());
+    document_["runtime"]["isa"] = IsaNames(*candidate_);
+    document_["complete"] = complete_ && !cancel_.cancelled();
+    return std::move(document_);
+  }
+
+ private:
+  EngineOptions CandidateOptions() const {
+    return {options_.threads, options_.compute, options_.kv, KvTokens(suite_)};
+  }
+  EngineOptions BaselineOptions() const {
+    EngineOptions exact = CandidateOptions();
+    exact.compute = model::Compute::kF32;
+    exact.kv = model::KvType::kF32;
+    return exact;
+  }
+
+  Status PutDigests() {
+    document_ = NewDocument();
+    document_["complete"] = false;
+    OCTAVO_TRY(document_["candidate_digest"], format::FolderDigest(candidate_dir_));
+    document_["baseline_digest"] = nullptr;
+    if (baseline_dir_) {
+      OCTAVO_TRY(document_["baseline_digest"], format::FolderDigest(*baseline_dir_));
+    }
+    OCTAVO_TRY(document_["suite_digest"], SuiteDigest(suite_));
+    document_["runtime"] = {{"version", std::string(core::kVersion)},
+                            {"cpu", core::CpuName()},
+                            {"isa", nullptr},
+                            {"threads", nullptr},
+                            {"compute", ComputeName(options_.compute)},
+                            {"kv", KvName(options_.kv)},
+                            {"baseline_compute", baseline_dir_ ? Json("f32") : Json()},
+                            {"baseline_kv", baseline_dir_ ? Json("kv32") : Json()}};
+    for (const char* list : {"perplexity", "divergence", "tasks", "generations"}) {
+      document_[list] = Json::array();
+    }
+    document_["speed"] = nullptr;
+    document_["memory"] = nullptr;
+    return {};
+  }
+
+  Status PutMemory() {
+    progress_.Begin("memory", baseline_dir_ ? 2 : 1, "models");
+    Json memory = {{"baseline", nullptr}, {"candidate", nullptr}};
+    if (baseline_dir_) {
+      OCTAVO_TRY(memory["baseline"], MeasureMemory(*baseline_dir_, CandidateOptions()));
+      progress_.Advance(1);
+    }
+    OCTAVO_TRY(memory["candidate"], MeasureMemory(candidate_dir_, CandidateOptions()));
+    progress_.Advance(1);
+    progress_.End();
+    document_["memory"] = std::move(memory);
+    return {};
+  }
+
+  Status PutTexts() {
+    document_["runtime"]["threads"] = candidate_->threads();
+    for (const auto& [engine, dir] :
+         {std::pair(candidate_.get(), &candidate_dir_),
+          std::pair(baseline_.get(), baseline_dir_ ? &*baseline_dir_ : nullptr)}) {
+      if (engine != nullptr && engine->tokenizer() == nullptr) {
+        return core::NotFound(
+            fmt::format("{}: has no tokenizer.json, which texts and prompts need", *dir));
+      }
+    }
+    for (const TextSpec& spec : suite_.texts) {
+      if (cancel_.cancelled()) return {};
+      OCTAVO_TRY(const std::vector<TokenId> ids, Tokenize(baseline_.get(), *candidate_, spec.file));
+      OCTAVO_TRY(TextScores scores,
+                 ScoreText(baseline_.get(), *candidate_, spec, ids, progress_, cancel_)
+                     .Context(fmt::format("text '{}'", spec.name)));
+      complete_ = complete_ && scores.complete;
+      PutText(spec, scores, baseline_ != nullptr, document_);
+    }
+    return {};
+  }
+
+  Status PutGenerations() {
+    for (const PromptsSpec& spec : suite_.prompts) {
+      if (cancel_.cancelled()) return {};
+      const Status status = AppendGenerations(baseline_.get(), *candidate_, candidate_dir_, spec,
+                                              progress_, cancel_, document_["generations"]);
+      if (!status.ok() && status.error().code() != core::ErrorCode::kInterrupted) return status;
+    }
+    return {};
+  }
+
+  Status PutSpeed() {
+    // Nobody would deploy the exact baseline: the fair opponent has the candidate's modes.
+    const bool same_modes =
+        options_.compute == model::Compute::kF32 && options_.kv == model::KvType::kF32;
+    if (baseline_ != nullptr && !same_modes) {
+      baseline_.reset();
+      OCTAVO_TRY(baseline_, Engine::Load(*baseline_dir_, CandidateOptions()));
+    }
+    auto speed = MeasureSpeed(baseline_.get(), *candidate_, progress_, cancel_);
+    if (speed.ok()) {
+      document_["speed"] = std::move(speed).value();
+    } else if (speed.error().code() != core::ErrorCode::kInterrupted) {
+      return std::move(speed).error();
+    }
+    return {};
+  }
+
+  const std::string& candidate_dir_;
+  const std::optional<std::string>& baseline_dir_;
+  const Suite& suite_;
+  const EvalOptions& options_;
+  core::Progress& progress_;
+  const core::CancelToken& cancel_;
+  std::unique_ptr<Engine> candidate_;
+  std::unique_ptr<Engine> baseline_;
+  Json document_;
+  bool complete_ = true;
+};
+
+}  // namespace
+
+Result<Json> Evaluate(const std::string& candidate_dir,
+                      const std::optional<std::string>& baseline_dir, const Suite& suite,
+                      const EvalOptions& options, core::Progress& progress,
+                      const core::CancelToken& cancel) {
+  return Evaluation(candidate_dir, baseline_dir, suite, options, progress, cancel).Run();
+}
+
+}  // namespace octavo::eval

@@ -1,0 +1,93 @@
+// Reading and rendering prompts.
+#include "eval/prompts.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/file.h"
+
+namespace octavo::eval {
+namespace {
+
+using core::Invalid;
+using core::Json;
+using core::Result;
+
+// What the chat template will read: objects with a role, and a content that is a text or a list of
+// parts.
+core::Status CheckMessages(const Json& messages) {
+  if (!messages.is_array() || messages.empty()) {
+    return Invalid("'messages' must be a list of one or more messages");
+  }
+  for (const Json& message : messages) {
+    OCTAVO_RETURN_IF_ERROR(core::GetString(message, "role"));
+    const Json* const content = core::Find(message, "content");
+    if (content == nullptr || (!content->is_string() && !content->is_array())) {
+      return Invalid("a message needs 'content': a text, or a list of parts");
+    }
+  }
+  return {};
+}
+
+Result<Prompt> ParseLine(std::string_view line) {
+  constexpr core::JsonLimits kLimits{.max_bytes = size_t{16} << 20};
+  OCTAVO_TRY(const Json object, core::ParseJson(line, kLimits));
+  const Json* const body = core::Find(object, "body");
+  const Json& request = body != nullptr ? *body : object;
+  const Json* const messages = core::Find(request, "messages");
+  Prompt prompt;
+  OCTAVO_TRY(const auto text, core::GetOptionalString(request, "prompt"));
+  if ((messages != nullptr) == text.has_value()) {
+    return Invalid("expected an object with either 'messages' or 'prompt'");
+  }
+  if (messages != nullptr) {
+    OCTAVO_RETURN_IF_ERROR(CheckMessages(*messages));
+    prompt.messages = *messages;
+    return prompt;
+  }
+  if (text->empty()) return Invalid("'prompt' is empty");
+  prompt.text = *text;
+  return prompt;
+}
+
+}  // namespace
+
+Result<std::vector<Prompt>> ParsePrompts(std::string_view jsonl) {
+  std::vector<Prompt> prompts;
+  int64_t number = 0;
+  while (!jsonl.empty()) {
+    const std::string_view line = jsonl.substr(0, jsonl.find('\n'));
+    jsonl.remove_prefix(std::min(jsonl.size(), line.size() + 1));
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    auto prompt = ParseLine(line);
+    if (!prompt.ok()) return std::move(prompt).error().Context(fmt::format("line {}", number));
+    prompts.push_back(std::move(prompt).value());
+    prompts.back().line = number;
+  }
+  if (prompts.empty()) return Invalid("no prompts: write one JSON object a line");
+  return prompts;
+}
+
+Result<std::vector<Prompt>> ReadPrompts(const std::string& path) {
+  OCTAVO_TRY(const std::string jsonl, core::ReadFile(path));
+  return ParsePrompts(jsonl).Context(path);
+}
+
+Result<RenderedPrompt> RenderPrompt(const Prompt& prompt, const text::Tokenizer& tokenizer,
+                                    const text::ChatTemplate* chat_template) {
+  RenderedPrompt rendered;
+  rendered.text = prompt.text;
+  if (prompt.messages) {
+    if (chat_template == nullptr) {
+      return Invalid("the model has no chat template for 'messages': give plain prompts instead");
+    }
+    OCTAVO_TRY(rendered.text, chat_template->Render(*prompt.messages, true));
+  }
+  OCTAVO_TRY(rendered.ids, tokenizer.Encode(rendered.text, !prompt.messages));
+  if (rendered.ids.empty()) return Invalid("the prompt has no tokens");
+  return rendered;
+}
+
+}  // namespace octavo::eval

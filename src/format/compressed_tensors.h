@@ -1,0 +1,70 @@
+// compressed-tensors: how quantized weights lie in a safetensors file, and the quantization_config
+// that says so. Format facts: compressed_tensors/{quantization/quant_args.py,
+// compressors/pack_quantized}; docs/format.md.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/json.h"
+#include "core/result.h"
+#include "format/model_folder.h"
+#include "format/safetensors.h"
+#include "tensor/quant_spec.h"
+#include "tensor/quantized_tensor.h"
+
+namespace octavo::format {
+
+// pack-quantized: `codes` of one row (signed, `bits` 8 or 4) + 2^(bits-1), low bits first into
+// int32 words, the row's tail zero. words.size() == PackedWords(codes.size(), bits).
+int64_t PackedWords(int64_t codes, int bits);
+void PackRow(std::span<const int8_t> codes, int bits, std::span<int32_t> words);
+void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes);
+
+// The quantization_config object of a folder whose linear modules all have `scheme` except the
+// `ignored` ones (exact names), which stay as they are. Only the classic keys, because other
+// loaders refuse unknown ones.
+core::Json MakeQuantizationConfig(const tensor::Scheme& scheme,
+                                  const std::vector<std::string>& ignored);
+
+// What the quantization_config of a folder says about one linear module
+// ("model.layers.0.self_attn.q_proj").
+class QuantizationConfig {
+ public:
+  // From the folder's config.json; a folder without one gives an empty object (everything 16 bit).
+  // What octavo cannot run (float types, asymmetric weights, sparsity, unknown formats, act-order
+  // groups) is refused by name.
+  static core::Result<QuantizationConfig> Parse(const core::Json& config);
+  bool empty() const { return groups_.empty(); }
+  // nullopt: the module is not quantized.
+  std::optional<tensor::Scheme> SchemeOf(std::string_view module) const;
+
+ private:
+  struct Group {
+    std::vector<std::string> targets;  // "Linear", exact module paths, or "re:" and a pattern
+    tensor::Scheme scheme;
+  };
+  core::Status AddGroup(const core::Json& json, const std::string& folder_format);
+  std::vector<Group> groups_;
+  std::vector<std::string> ignore_;
+};
+
+// The tensors that one quantized linear of `scheme` takes in the file, in the order in which octavo
+// writes them: MODULE.weight_packed, .weight_scale, .weight_shape (pack-quantized) or
+// MODULE.weight, .weight_scale (int-quantized).
+std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
+                                            const tensor::Scheme& scheme,
+                                            tensor::DType scale_dtype);
+// Appends them in that order.
+core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const tensor::QuantizedTensor& weight,
+                                  const tensor::Scheme& scheme);
+// Reads them back, from octavo's folders and from llm-compressor's (codes down to -128). Every
+// shape and type is checked, every scale must be finite and positive; errors name the tensor.
+core::Result<tensor::QuantizedTensor> ReadQuantizedLinear(const ModelFolder& folder,
+                                                          std::string_view module,
+                                                          const tensor::Scheme& scheme);
+
+}  // namespace octavo::format

@@ -1,0 +1,21 @@
+// The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`, as tokenizer.json spells them.
+#pragma once
+
+#include <string_view>
+
+#include "core/json.h"
+#include "core/result.h"
+
+namespace octavo::hub {
+
+struct PreTokenizer {
+  core::Json json;        // `pre_tokenizer` of tokenizer.json
+  core::Json normalizer;  // `normalizer`
+  bool ignore_merges = false;
+  bool adds_bos = false;  // where the file does not say
+};
+
+// A kind that is not known is refused by name: a wrong split gives wrong tokens, silently.
+core::Result<PreTokenizer> FindPreTokenizer(std::string_view name, bool add_prefix_space);
+
+}  // namespace octavo::hub

@@ -1,0 +1,43 @@
+// The input of linear layers in the form that their kernels read, made once for all layers that
+// share it.
+#pragma once
+
+#include <cstdint>
+
+#include "core/thread_pool.h"
+#include "kernels/scratch.h"
+#include "kernels/table.h"
+
+namespace octavo::kernels {
+
+// Memory is kept from call to call. Not thread-safe.
+class Activations {
+ public:
+  // x: [rows, k] f32, row-major. For kF32 it is only referred to and must live as long as this is
+  // used; for the others it is converted, each row by itself.
+  void Assign(const float* x, int64_t rows, int64_t k, InputType type, core::ThreadPool& pool);
+  // kF32 with the values rounded to bf16: what a bf16 product means where the CPU has no bf16 dots.
+  void AssignRounded(const float* x, int64_t rows, int64_t k, core::ThreadPool& pool);
+
+  InputType type() const { return type_; }
+  int64_t rows() const { return rows_; }
+  int64_t k() const { return k_; }
+  const std::byte* row(int64_t index) const { return data_ + index * stride_bytes_; }
+  int64_t stride_bytes() const { return stride_bytes_; }
+  const float* scales() const { return scales_; }  // kI8: [rows]
+  const int32_t* sums() const { return sums_; }    // kI8: [rows]
+
+ private:
+  // Room for [rows, padded k] elements and, for kI8, scales and sums.
+  std::byte* Reserve(int64_t rows, int64_t k, int64_t element_bytes, int64_t unit);
+  InputType type_ = InputType::kF32;
+  int64_t rows_ = 0;
+  int64_t k_ = 0;
+  int64_t stride_bytes_ = 0;
+  const std::byte* data_ = nullptr;
+  float* scales_ = nullptr;
+  int32_t* sums_ = nullptr;
+  FloatBuffer buffer_;
+};
+
+}  // namespace octavo::kernels

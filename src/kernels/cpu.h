@@ -1,0 +1,18 @@
+// Which instruction sets this CPU and operating system let a program use.
+#pragma once
+
+namespace octavo::kernels {
+
+struct CpuFeatures {
+  bool avx2 = false;    // AVX2, FMA and F16C
+  bool avx512 = false;  // AVX-512 F, BW, DQ and VL
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
+  bool amx_int8 = false;
+  bool amx_bf16 = false;
+};
+
+// Asked from CPUID and XGETBV once. Thread-safe.
+const CpuFeatures& HostCpu();
+
+}  // namespace octavo::kernels

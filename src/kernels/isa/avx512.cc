@@ -1,0 +1,50 @@
+// AVX-512 (F, BW, DQ, VL) without VNNI: 16 lanes are one register.
+
+#include <immintrin.h>
+
+#include "kernels/table.h"
+
+namespace octavo::kernels {
+namespace {
+
+#include "kernels/generic/avx512_vec.inc"
+
+// |w| and w's sign: |w| <= 128 times |x| <= 127, two of them, fit the int16 of VPMADDUBSW (32,512
+// of 32,767).
+struct CodeVec {
+  __m512i magnitude;
+  __mmask64 negative;
+};
+inline CodeVec LoadCodes(const char* p) {
+  const __m512i w = _mm512_loadu_si512(p);
+  return {_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
+}
+inline IntVec DotCodes(IntVec sum, const CodeVec& w, int32_t four) {
+  const __m512i x = _mm512_set1_epi32(four);
+  const __m512i signed_x = _mm512_mask_sub_epi8(x, w.negative, _mm512_setzero_si512(), x);
+  const __m512i pairs = _mm512_maddubs_epi16(w.magnitude, signed_x);
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+inline IntVec RemoveOffset(IntVec sum, int32_t) {
+  return sum;
+}
+
+// 32 registers: 24 sums, 4 weights and the broadcast input.
+constexpr int kTileRows = 6;
+constexpr int kTileBlocks = 4;
+constexpr int kStreamBlocks = 4;
+constexpr int kIntTileRows = 6;
+constexpr int kIntTileBlocks = 2;
+
+#include "kernels/generic/body.inc"
+
+bool Supported(const CpuFeatures& cpu) {
+  return cpu.avx512;
+}
+
+}  // namespace
+
+extern const KernelTable kAvx512Table;
+const KernelTable kAvx512Table = OCTAVO_KERNEL_TABLE("avx512", Supported, nullptr, nullptr);
+
+}  // namespace octavo::kernels

@@ -1,0 +1,249 @@
+// The definition: what every kernel computes, in plain loops, in the order that table.h promises.
+// Slow on purpose.
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/table.h"
+#include "tensor/dtype.h"
+
+namespace octavo::kernels {
+namespace {
+
+// Weight of input k for feature `lane` of the block at `block`.
+template <Storage kStorage>
+float WeightAt(const std::byte* block, int64_t k, int64_t lane) {
+  constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
+  const int64_t index =
+      (k / kLayout.unit * kBlockFeatures + lane) * kLayout.unit + k % kLayout.unit;
+  const std::byte* at = block + index * kLayout.element_bytes;
+  if constexpr (kStorage == Storage::kI8) {
+    return static_cast<float>(static_cast<int8_t>(*at));
+  } else if constexpr (kStorage == Storage::kF32) {
+    float value;
+    std::memcpy(&value, at, sizeof(value));
+    return value;
+  } else {
+    uint16_t bits;
+    std::memcpy(&bits, at, sizeof(bits));
+    return kStorage == Storage::kF16 ? tensor::F16ToFloat(bits) : tensor::BF16ToFloat(bits);
+  }
+}
+
+// Input k of a row, as f32.
+template <InputType kInput>
+float InputAt(const std::byte* row, int64_t k) {
+  if constexpr (kInput == InputType::kBf16) {
+    uint16_t bits;
+    std::memcpy(&bits, row + 2 * k, sizeof(bits));
+    return tensor::BF16ToFloat(bits);
+  } else {
+    float value;
+    std::memcpy(&value, row + 4 * k, sizeof(value));
+    return value;
+  }
+}
+
+template <InputType kInput, Storage kStorage>
+float Sum(const std::byte* row, const std::byte* block, int64_t lane, int64_t k) {
+  if constexpr (kInput == InputType::kI8) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < k; ++i) {
+      sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) * static_cast<int8_t>(row[i]);
+    }
+    return static_cast<float>(sum);
+  } else {
+    float sum = 0;
+    for (int64_t i = 0; i < k; ++i) {
+      int64_t at = i;
+      if (kInput == InputType::kBf16 && (i ^ 1) < k) at = i ^ 1;
+      sum = std::fma(WeightAt<kStorage>(block, at, lane), InputAt<kInput>(row, at), sum);
+    }
+    return sum;
+  }
+}
+
+template <InputType kInput, Storage kStorage>
+void MatMul(const MatMulPiece& piece) {
+  constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
+  const int64_t padded_k = (piece.k + kLayout.unit - 1) / kLayout.unit * kLayout.unit;
+  const int64_t block_bytes = padded_k * kBlockFeatures * kLayout.element_bytes;
+  for (int64_t row = 0; row < piece.rows; ++row) {
+    const std::byte* x = static_cast<const std::byte*>(piece.x) + row * piece.x_stride_bytes;
+    for (int64_t n = 0; n < piece.columns; ++n) {
+      const std::byte* block =
+          static_cast<const std::byte*>(piece.weight) + n / kBlockFeatures * block_bytes;
+      float sum = Sum<kInput, kStorage>(x, block, n % kBlockFeatures, piece.k);
+      if (kInput == InputType::kI8) sum *= piece.x_scales[row];
+      const bool biased = piece.bias != nullptr;
+      if (piece.scales != nullptr) {
+        sum = biased ? std::fma(sum, piece.scales[n], piece.bias[n]) : sum * piece.scales[n];
+      } else if (biased) {
+        sum += piece.bias[n];
+      }
+      piece.out[row * piece.out_stride + n] = sum;
+    }
+  }
+}
+
+// exp(x) for x <= 88, by x = n ln2 + r, |r| <= ln2 / 2, and the degree-6 Taylor polynomial of
+// exp(r); relative error below 2e-7. Below -87 the result is 0. The same steps in every table.
+float Exp(float x) {
+  if (!(x > -87.0F)) return 0;
+  const float n = std::nearbyint(x * 1.44269504F);
+  float r = std::fma(n, -0.693359375F, x);
+  r = std::fma(n, 2.12194440e-4F, r);
+  float p = 1.0F / 720;
+  p = std::fma(p, r, 1.0F / 120);
+  p = std::fma(p, r, 1.0F / 24);
+  p = std::fma(p, r, 1.0F / 6);
+  p = std::fma(p, r, 0.5F);
+  p = std::fma(p, r, 1.0F);
+  p = std::fma(p, r, 1.0F);
+  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+}
+
+// Sum (or maximum) of 16 lanes in the order of the vector tables.
+template <typename Combine>
+float FoldLanes(float* lanes, Combine combine) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] = combine(lanes[i], lanes[i + width]);
+  }
+  return lanes[0];
+}
+
+float Element(const void* base, bool half, int64_t index) {
+  if (!half) return static_cast<const float*>(base)[index];
+  return tensor::F16ToFloat(static_cast<const uint16_t*>(base)[index]);
+}
+
+// One query against one KV block: updates the running maximum, the running sum and out[head_dim].
+void AttendBlock(const AttentionPiece& piece, const float* q, int64_t position, int64_t block,
+                 float& maximum, float& sum, float* out) {
+  const auto add = [](float a, float b) { return a + b; };
+  const int64_t d = piece.head_dim;
+  const int64_t offset = piece.blocks[block] * piece.block_bytes;
+  const void* keys = static_cast<const std::byte*>(piece.keys) + offset;
+  const void* values = static_cast<const std::byte*>(piece.values) + offset;
+  float scores[kKvPositions];
+  float highest = -INFINITY;
+  for (int64_t t = 0; t < kKvPositions; ++t) {
+    const int64_t at = block * kKvPositions + t;
+    scores[t] = -INFINITY;
+    if (at > position || (piece.window > 0 && at <= position - piece.window)) continue;
+    float score = 0;
+    for (int64_t i = 0; i < d; ++i) {
+      score = std::fma(Element(keys, piece.half, i * kKvPositions + t), q[i] * piece.scale, score);
+    }
+    scores[t] = score;
+    highest = std::fmax(highest, score);
+  }
+  if (highest == -INFINITY) return;
+  const float updated = std::fmax(maximum, highest);
+  const float correction = Exp(maximum - updated);
+  float lanes[kBlockFeatures] = {};
+  for (int64_t t = 0; t < kKvPositions; ++t) {
+    scores[t] = Exp(scores[t] - updated);
+    lanes[t % kBlockFeatures] += scores[t];
+  }
+  sum = std::fma(sum, correction, FoldLanes(lanes, add));
+  maximum = updated;
+  for (int64_t i = 0; i < d; ++i) {
+    float value = out[i] * correction;
+    for (int64_t t = 0; t < kKvPositions; ++t) {
+      const int64_t at = block * kKvPositions + t;
+      if (at > piece.first_position + piece.rows - 1) break;
+      value = std::fma(Element(values, piece.half, t * d + i), scores[t], value);
+    }
+    out[i] = value;
+  }
+}
+
+void Attention(const AttentionPiece& piece) {
+  for (int64_t row = 0; row < piece.rows; ++row) {
+    const int64_t position = piece.first_position + row;
+    for (int64_t head = 0; head < piece.heads; ++head) {
+      const float* q = piece.q + row * piece.q_stride + head * piece.head_dim;
+      float* out = piece.out + row * piece.out_stride + head * piece.head_dim;
+      for (int64_t i = 0; i < piece.head_dim; ++i) out[i] = 0;
+      float maximum = -INFINITY;
+      float sum = 0;
+      for (int64_t block = 0; block <= position / kKvPositions; ++block) {
+        AttendBlock(piece, q, position, block, maximum, sum, out);
+      }
+      for (int64_t i = 0; i < piece.head_dim; ++i) out[i] /= sum;
+    }
+  }
+}
+
+void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
+  float lanes[kBlockFeatures] = {};
+  for (int64_t i = 0; i < n; ++i)
+    lanes[i % kBlockFeatures] = std::fma(x[i], x[i], lanes[i % kBlockFeatures]);
+  const float total = FoldLanes(lanes, [](float a, float b) { return a + b; });
+  const float factor = 1.0F / std::sqrt(total / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * factor * weight[i];
+}
+
+void SiluMul(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float e = Exp(std::fmin(-gate[i], 88.0F));
+    gate[i] = gate[i] / (1.0F + e) * up[i];
+  }
+}
+
+void Add(float* x, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void RoundToBf16(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = tensor::BF16ToFloat(tensor::FloatToBF16(x[i]));
+}
+
+void ToBf16(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = tensor::FloatToBF16(x[i]);
+}
+
+void QuantizeRow(const float* x, int64_t n, int8_t* codes, float* scale, int32_t* sum) {
+  float absmax = 0;
+  for (int64_t i = 0; i < n; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
+  const bool zero = absmax < kZeroRow;
+  const float inverse = zero ? 0.0F : 127.0F / absmax;
+  *scale = zero ? 1.0F : absmax / 127.0F;
+  *sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    codes[i] =
+        static_cast<int8_t>(std::nearbyint(std::fmin(std::fmax(x[i] * inverse, -127.0F), 127.0F)));
+    *sum += codes[i];
+  }
+}
+
+bool Supported(const CpuFeatures&) {
+  return true;
+}
+
+}  // namespace
+
+extern const KernelTable kScalarTable;
+const KernelTable kScalarTable = {
+    "scalar",
+    Supported,
+    {{{"w32a32", "scalar", MatMul<InputType::kF32, Storage::kF32>},
+      {"f16a32", "scalar", MatMul<InputType::kF32, Storage::kF16>},
+      {"bf16a32", "scalar", MatMul<InputType::kF32, Storage::kBF16>},
+      {"w8a32", "scalar", MatMul<InputType::kF32, Storage::kI8>}},
+     {{},
+      {},
+      {"bf16abf16", "scalar", MatMul<InputType::kBf16, Storage::kBF16>},
+      {"w8abf16", "scalar", MatMul<InputType::kBf16, Storage::kI8>}},
+     {{}, {}, {}, {"w8a8", "scalar", MatMul<InputType::kI8, Storage::kI8>}}},
+    Attention,
+    RmsNorm,
+    SiluMul,
+    Add,
+    RoundToBf16,
+    ToBf16,
+    QuantizeRow,
+};
+
+}  // namespace octavo::kernels

@@ -1,0 +1,489 @@
+// Every table against the scalar definition, bit for bit, over random and awkward shapes; and the
+// definition against plain double arithmetic on the unpacked weights.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/random.h"
+#include "kernels/dispatch.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "tensor/quant_spec.h"
+
+namespace octavo::kernels {
+namespace {
+
+using core::Random;
+
+std::vector<float> RandomFloats(Random& random, int64_t count, float spread = 1.0F) {
+  std::vector<float> out(static_cast<size_t>(count));
+  for (float& x : out) x = static_cast<float>(random.Normal()) * spread;
+  return out;
+}
+
+struct Matrix {
+  std::vector<std::byte> bytes;
+  tensor::TensorView view;
+};
+
+Matrix RandomMatrix(Random& random, int64_t n, int64_t k, tensor::DType dtype) {
+  Matrix out;
+  out.bytes.resize(static_cast<size_t>(n * k) * tensor::DTypeSize(dtype));
+  tensor::ConvertFromFloat(RandomFloats(random, n * k), dtype, out.bytes);
+  out.view = {dtype, {n, k}, out.bytes};
+  return out;
+}
+
+tensor::QuantizedTensor RandomCodes(Random& random, int64_t n, int64_t k, bool extreme) {
+  tensor::QuantizedTensor out{n, k, 8, k, tensor::DType::kF32, {}, {}};
+  for (int64_t i = 0; i < n * k; ++i) {
+    const int code =
+        extreme ? (random.Below(2) == 0 ? -128 : 127) : static_cast<int>(random.Below(256)) - 128;
+    out.codes.push_back(static_cast<int8_t>(code));
+  }
+  for (int64_t i = 0; i < n; ++i)
+    out.scales.push_back(static_cast<float>(0.001 + random.Uniform()));
+  return out;
+}
+
+PackedMatrix RandomPacked(Random& random, Storage storage, int64_t n, int64_t k,
+                          core::ThreadPool& pool) {
+  switch (storage) {
+    case Storage::kF32:
+      return PackedMatrix::Pack(RandomMatrix(random, n, k, tensor::DType::kF32).view, pool);
+    case Storage::kF16:
+      return PackedMatrix::Pack(RandomMatrix(random, n, k, tensor::DType::kF16).view, pool);
+    case Storage::kBF16:
+      return PackedMatrix::Pack(RandomMatrix(random, n, k, tensor::DType::kBF16).view, pool);
+    case Storage::kI8:
+      break;
+  }
+  return PackedMatrix::Pack(RandomCodes(random, n, k, random.Below(4) == 0), pool);
+}
+
+std::vector<const KernelTable*> RunnableTables() {
+  std::vector<const KernelTable*> out;
+  for (const KernelTable* table : AllTables()) {
+    if (table->supported(HostCpu())) out.push_back(table);
+  }
+  return out;
+}
+
+void ExpectSameBits(const std::vector<float>& got, const std::vector<float>& want,
+                    const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(got[i]), std::bit_cast<uint32_t>(want[i]))
+        << what << " at " << i << ": " << got[i] << " against " << want[i];
+  }
+}
+
+class TableGuard {
+ public:
+  ~TableGuard() { ForceTable(*RunnableTables().front()); }
+};
+
+std::vector<float> RunMatMul(const KernelTable& table, const PackedMatrix& weight,
+                             const std::vector<float>& x, int64_t rows,
+                             const std::vector<float>* bias, InputType input,
+                             core::ThreadPool& pool) {
+  ForceTable(table);
+  Activations activations;
+  activations.Assign(x.data(), rows, weight.k(), input, pool);
+  std::vector<float> out(static_cast<size_t>(rows * weight.n()), NAN);
+  const Product product{&weight, bias != nullptr ? bias->data() : nullptr, out.data(), nullptr};
+  MatMul(activations, {&product, 1}, pool);
+  return out;
+}
+
+bool Has(const KernelTable& table, InputType input, Storage storage) {
+  return table.matmul[static_cast<int>(input)][static_cast<int>(storage)].run != nullptr;
+}
+
+TEST(MatMul, EveryTableEqualsTheDefinition) {
+  TableGuard guard;
+  Random random(1);
+  core::ThreadPool pool(2);
+  for (int trial = 0; trial < 1000; ++trial) {
+    const int64_t n = 1 + static_cast<int64_t>(random.Below(150));
+    const int64_t k = 1 + static_cast<int64_t>(random.Below(trial % 20 == 0 ? 1300 : 90));
+    const int64_t rows = 1 + static_cast<int64_t>(random.Below(trial % 7 == 0 ? 150 : 14));
+    const auto storage = static_cast<Storage>(trial % kStorageCount);
+    const PackedMatrix weight = RandomPacked(random, storage, n, k, pool);
+    const std::vector<float> x = RandomFloats(random, rows * k);
+    const std::vector<float> bias = RandomFloats(random, weight.blocks() * kBlockFeatures);
+    const auto* maybe_bias = random.Below(2) == 0 ? &bias : nullptr;
+    const auto input = static_cast<InputType>(random.Below(kInputCount));
+    if (!Has(*AllTables().back(), input, storage)) continue;
+    const auto want = RunMatMul(*AllTables().back(), weight, x, rows, maybe_bias, input, pool);
+    for (const KernelTable* table : RunnableTables()) {
+      if (!Has(*table, input, storage)) continue;
+      ExpectSameBits(RunMatMul(*table, weight, x, rows, maybe_bias, input, pool), want,
+                     std::string(table->isa) + " n=" + std::to_string(n) +
+                         " k=" + std::to_string(k) + " rows=" + std::to_string(rows) +
+                         " storage=" + std::to_string(static_cast<int>(storage)));
+    }
+  }
+}
+
+// |sum of K products rounded after each step - exact| <= K * 2^-24 * sum |w x| to first order
+// (Higham 2002, section 3.1).
+TEST(MatMul, DefinitionIsWithinTheRoundingBoundOfDoubleArithmetic) {
+  TableGuard guard;
+  Random random(2);
+  core::ThreadPool pool(1);
+  for (int storage = 0; storage < kStorageCount; ++storage) {
+    const int64_t n = 37;
+    const int64_t k = 259;
+    const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), n, k, pool);
+    const std::vector<float> x = RandomFloats(random, k);
+    const auto got = RunMatMul(*AllTables().back(), weight, x, 1, nullptr, InputType::kF32, pool);
+    std::vector<float> row(static_cast<size_t>(k));
+    for (int64_t i = 0; i < n; ++i) {
+      weight.UnpackRow(i, row);
+      double exact = 0;
+      double magnitude = 0;
+      for (size_t j = 0; j < row.size(); ++j) {
+        exact += static_cast<double>(row[j]) * x[j];
+        magnitude += std::fabs(static_cast<double>(row[j]) * x[j]);
+      }
+      EXPECT_NEAR(got[static_cast<size_t>(i)], exact, magnitude * (k + 3) * 0x1p-24);
+    }
+  }
+}
+
+TEST(MatMul, ARowDoesNotDependOnTheOthers) {
+  TableGuard guard;
+  Random random(3);
+  core::ThreadPool one(1);
+  core::ThreadPool two(2);
+  const int64_t k = 130;
+  const int64_t rows = 200;
+  for (int storage = 0; storage < kStorageCount; ++storage) {
+    const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), 75, k, two);
+    const std::vector<float> x = RandomFloats(random, rows * k);
+    for (const KernelTable* table : RunnableTables()) {
+      const auto all = RunMatMul(*table, weight, x, rows, nullptr, InputType::kF32, two);
+      for (int64_t row : {int64_t{0}, int64_t{127}, int64_t{128}, int64_t{199}}) {
+        const std::vector<float> alone_x(x.begin() + row * k, x.begin() + (row + 1) * k);
+        const auto alone = RunMatMul(*table, weight, alone_x, 1, nullptr, InputType::kF32, one);
+        ExpectSameBits(alone,
+                       {all.begin() + row * weight.n(), all.begin() + (row + 1) * weight.n()},
+                       table->isa);
+      }
+    }
+  }
+}
+
+TEST(MatMul, AWrongScaleIsSeen) {
+  TableGuard guard;
+  Random random(4);
+  core::ThreadPool pool(1);
+  tensor::QuantizedTensor codes = RandomCodes(random, 20, 40, false);
+  const std::vector<float> x = RandomFloats(random, 40);
+  const auto right = RunMatMul(*AllTables().back(), PackedMatrix::Pack(codes, pool), x, 1, nullptr,
+                               InputType::kF32, pool);
+  codes.scales[7] *= 2;
+  const auto wrong = RunMatMul(*RunnableTables().front(), PackedMatrix::Pack(codes, pool), x, 1,
+                               nullptr, InputType::kF32, pool);
+  EXPECT_NE(right[7], wrong[7]);
+  EXPECT_EQ(right[6], wrong[6]);
+}
+
+TEST(MatMul, TheCounterNamesTheEntryThatRan) {
+  TableGuard guard;
+  Random random(5);
+  core::ThreadPool pool(1);
+  const PackedMatrix weight = RandomPacked(random, Storage::kI8, 32, 64, pool);
+  const std::vector<float> x = RandomFloats(random, 64);
+  std::vector<float> out(32);
+  for (const KernelTable* table : RunnableTables()) {
+    for (const InputType input : {InputType::kF32, InputType::kI8}) {
+      CallCounter counter;
+      ForceTable(*table);
+      Activations activations;
+      activations.Assign(x.data(), 1, 64, input, pool);
+      const Product product{&weight, nullptr, out.data(), &counter};
+      MatMul(activations, {&product, 1}, pool);
+      MatMul(activations, {&product, 1}, pool);
+      EXPECT_EQ(counter.entry.load(),
+                &table->matmul[static_cast<int>(input)][static_cast<int>(Storage::kI8)]);
+      EXPECT_STREQ(counter.entry.load()->isa, table->isa);
+      EXPECT_EQ(counter.calls.load(), 2);
+      EXPECT_EQ(counter.weight_bytes.load(), 2 * (32 * 64 + 32 * 4));
+    }
+  }
+}
+
+TEST(MatMul, AGroupOfProductsEqualsThemOneByOne) {
+  TableGuard guard;
+  Random random(10);
+  core::ThreadPool pool(2);
+  const PackedMatrix a = RandomPacked(random, Storage::kI8, 130, 70, pool);
+  const PackedMatrix b = RandomPacked(random, Storage::kI8, 17, 70, pool);
+  const PackedMatrix c = RandomPacked(random, Storage::kF16, 64, 70, pool);
+  const int64_t rows = 9;
+  const std::vector<float> x = RandomFloats(random, rows * 70);
+  std::vector<std::vector<float>> outs = {std::vector<float>(9 * 130), std::vector<float>(9 * 17),
+                                          std::vector<float>(9 * 64)};
+  Activations activations;
+  activations.Assign(x.data(), rows, 70, InputType::kF32, pool);
+  const Product products[] = {{&a, nullptr, outs[0].data(), nullptr},
+                              {&b, nullptr, outs[1].data(), nullptr},
+                              {&c, nullptr, outs[2].data(), nullptr}};
+  MatMul(activations, products, pool);
+  for (size_t i = 0; i < 3; ++i) {
+    ExpectSameBits(
+        outs[i],
+        RunMatMul(ActiveTable(), *products[i].weight, x, rows, nullptr, InputType::kF32, pool),
+        "group");
+  }
+}
+
+// All codes at their limits and the largest K that an integer sum takes: one int16 or int32 that
+// saturates would show.
+TEST(MatMul, ExtremeCodesAndTheLargestKDoNotOverflow) {
+  TableGuard guard;
+  core::ThreadPool pool(1);
+  const int64_t k = kMaxIntegerInputs;
+  for (const int weight_code : {-128, 127}) {
+    for (const float sign : {1.0F, -1.0F}) {
+      tensor::QuantizedTensor codes{
+          16,
+          k,
+          8,
+          k,
+          tensor::DType::kF32,
+          std::vector<int8_t>(static_cast<size_t>(16 * k), static_cast<int8_t>(weight_code)),
+          std::vector<float>(16, 1.0F)};
+      const PackedMatrix weight = PackedMatrix::Pack(codes, pool);
+      const std::vector<float> x(static_cast<size_t>(k), sign * 127.0F);
+      const auto exact = static_cast<float>(sign * 127.0 * weight_code * static_cast<double>(k));
+      for (const KernelTable* table : RunnableTables()) {
+        const auto got = RunMatMul(*table, weight, x, 1, nullptr, InputType::kI8, pool);
+        for (const float value : got) EXPECT_EQ(value, exact) << table->isa;
+      }
+    }
+  }
+}
+
+// int8 activations: |error| of each product <= |w| * scale / 2, and the integer sum itself is
+// exact.
+TEST(MatMul, QuantizedActivationsStayWithinHalfAStep) {
+  TableGuard guard;
+  Random random(11);
+  core::ThreadPool pool(1);
+  const int64_t k = 300;
+  const PackedMatrix weight = RandomPacked(random, Storage::kI8, 40, k, pool);
+  const std::vector<float> x = RandomFloats(random, k);
+  const float step = *std::max_element(x.begin(), x.end(), [](float a, float b) {
+    return std::fabs(a) < std::fabs(b);
+  }) / 127;
+  const auto exact = RunMatMul(*AllTables().back(), weight, x, 1, nullptr, InputType::kF32, pool);
+  const auto got =
+      RunMatMul(*RunnableTables().front(), weight, x, 1, nullptr, InputType::kI8, pool);
+  std::vector<float> row(static_cast<size_t>(k));
+  for (int64_t n = 0; n < weight.n(); ++n) {
+    weight.UnpackRow(n, row);
+    double bound = 0;
+    for (const float w : row) bound += std::fabs(static_cast<double>(w)) * std::fabs(step) * 0.5001;
+    EXPECT_NEAR(got[static_cast<size_t>(n)], exact[static_cast<size_t>(n)], bound);
+    EXPECT_NE(got[static_cast<size_t>(n)], exact[static_cast<size_t>(n)]);
+  }
+}
+
+struct AttentionCase {
+  std::vector<float> q;
+  std::vector<std::byte> kv;
+  std::vector<int32_t> blocks;
+  AttentionPiece piece;
+};
+
+AttentionCase RandomAttention(Random& random) {
+  AttentionCase out;
+  AttentionPiece& p = out.piece;
+  p.head_dim = 16 * (1 + static_cast<int64_t>(random.Below(8)));
+  p.heads = 1 + static_cast<int64_t>(random.Below(4));
+  p.rows =
+      1 + static_cast<int64_t>(random.Below(static_cast<uint64_t>(kAttentionQueries / p.heads)));
+  p.first_position = static_cast<int64_t>(random.Below(300));
+  p.window = random.Below(2) == 0 ? 0 : 1 + static_cast<int64_t>(random.Below(150));
+  p.scale = 1.0F / std::sqrt(static_cast<float>(p.head_dim));
+  p.half = random.Below(2) == 0;
+  p.q_stride = p.heads * p.head_dim + 3;
+  p.out_stride = p.heads * p.head_dim + 5;
+  out.q = RandomFloats(random, p.rows * p.q_stride, 2.0F);
+  const int64_t blocks = (p.first_position + p.rows + kKvPositions - 1) / kKvPositions;
+  for (int64_t i = 0; i < blocks; ++i) out.blocks.push_back(static_cast<int32_t>(blocks - 1 - i));
+  const tensor::DType dtype = p.half ? tensor::DType::kF16 : tensor::DType::kF32;
+  const int64_t elements = p.head_dim * kKvPositions;
+  p.block_bytes = 2 * elements * static_cast<int64_t>(tensor::DTypeSize(dtype));
+  out.kv.resize(static_cast<size_t>(blocks * p.block_bytes));
+  tensor::ConvertFromFloat(RandomFloats(random, blocks * elements * 2), dtype, out.kv);
+  p.keys = out.kv.data();
+  p.values = out.kv.data() + p.block_bytes / 2;
+  p.blocks = out.blocks.data();
+  p.q = out.q.data();
+  return out;
+}
+
+std::vector<float> RunAttention(const KernelTable& table, AttentionPiece piece) {
+  std::vector<float> out(static_cast<size_t>(piece.rows * piece.out_stride), 0.0F);
+  std::vector<float> scratch(static_cast<size_t>(kAttentionScratch));
+  piece.out = out.data();
+  piece.scratch = scratch.data();
+  table.attention(piece);
+  return out;
+}
+
+TEST(Attention, EveryTableEqualsTheDefinition) {
+  Random random(6);
+  for (int trial = 0; trial < 120; ++trial) {
+    const AttentionCase c = RandomAttention(random);
+    const auto want = RunAttention(*AllTables().back(), c.piece);
+    for (const KernelTable* table : RunnableTables()) {
+      ExpectSameBits(RunAttention(*table, c.piece), want,
+                     std::string(table->isa) + " trial " + std::to_string(trial));
+    }
+  }
+}
+
+TEST(Attention, AQueryDoesNotDependOnTheOthersInThePiece) {
+  Random random(7);
+  for (int trial = 0; trial < 60; ++trial) {
+    const AttentionCase c = RandomAttention(random);
+    for (const KernelTable* table : RunnableTables()) {
+      const auto all = RunAttention(*table, c.piece);
+      AttentionPiece alone = c.piece;
+      const int64_t row = static_cast<int64_t>(random.Below(static_cast<uint64_t>(c.piece.rows)));
+      alone.q += row * alone.q_stride;
+      alone.first_position += row;
+      alone.rows = 1;
+      const auto got = RunAttention(*table, alone);
+      const int64_t width = alone.heads * alone.head_dim;
+      ExpectSameBits(
+          {got.begin(), got.begin() + width},
+          {all.begin() + row * alone.out_stride, all.begin() + row * alone.out_stride + width},
+          table->isa);
+    }
+  }
+}
+
+TEST(Attention, DefinitionIsSoftmaxOfScaledScores) {
+  Random random(8);
+  for (int trial = 0; trial < 20; ++trial) {
+    const AttentionCase c = RandomAttention(random);
+    const AttentionPiece& p = c.piece;
+    if (p.half) continue;
+    const auto got = RunAttention(*AllTables().back(), p);
+    const auto kv = [&](const void* base, int64_t at, int64_t index) {
+      const auto* block =
+          static_cast<const std::byte*>(base) + p.blocks[at / kKvPositions] * p.block_bytes;
+      return static_cast<double>(reinterpret_cast<const float*>(block)[index]);
+    };
+    const int64_t position = p.first_position + p.rows - 1;
+    const float* q = p.q + (p.rows - 1) * p.q_stride;
+    const int64_t first = p.window > 0 ? std::max<int64_t>(0, position - p.window + 1) : 0;
+    double total = 0;
+    std::vector<double> want(static_cast<size_t>(p.head_dim), 0.0);
+    for (int64_t t = first; t <= position; ++t) {
+      double score = 0;
+      for (int64_t i = 0; i < p.head_dim; ++i)
+        score += kv(p.keys, t, i * kKvPositions + t % kKvPositions) * q[i] * p.scale;
+      const double weight = std::exp(score);
+      total += weight;
+      for (int64_t i = 0; i < p.head_dim; ++i) {
+        want[static_cast<size_t>(i)] += weight * kv(p.values, t, t % kKvPositions * p.head_dim + i);
+      }
+    }
+    for (int64_t i = 0; i < p.head_dim; ++i) {
+      // Scores of about 2 sqrt(D) with relative error D * 2^-24 each, then a sum of up to 324
+      // terms: below 1e-4.
+      EXPECT_NEAR(got[static_cast<size_t>((p.rows - 1) * p.out_stride + i)],
+                  want[static_cast<size_t>(i)] / total, 1e-4);
+    }
+  }
+}
+
+TEST(Elementwise, EveryTableEqualsTheDefinition) {
+  Random random(9);
+  const KernelTable& scalar = *AllTables().back();
+  for (int64_t n : {1, 15, 16, 17, 33, 100, 576}) {
+    std::vector<float> x = RandomFloats(random, n, 30.0F);
+    if (n > 20) {
+      x[3] = 200;
+      x[4] = -200;
+      x[5] = NAN;
+      x[6] = INFINITY;
+    }
+    const std::vector<float> finite = RandomFloats(random, n);
+    const std::vector<float> y = RandomFloats(random, n);
+    std::vector<float> want(x.size());
+    std::vector<float> got(x.size());
+    for (const KernelTable* table : RunnableTables()) {
+      scalar.rms_norm(finite.data(), y.data(), n, 1e-5F, want.data());
+      table->rms_norm(finite.data(), y.data(), n, 1e-5F, got.data());
+      ExpectSameBits(got, want, std::string(table->isa) + " rms_norm");
+      scalar.round_to_bf16(x.data(), n, want.data());
+      table->round_to_bf16(x.data(), n, got.data());
+      ExpectSameBits(got, want, std::string(table->isa) + " round_to_bf16");
+      std::vector<int8_t> want_codes(x.size());
+      std::vector<int8_t> got_codes(x.size());
+      float want_scale = 0;
+      float got_scale = 0;
+      int32_t want_sum = 0;
+      int32_t got_sum = 0;
+      for (const std::vector<float>& row : {finite, std::vector<float>(x.size(), 0.0F)}) {
+        scalar.quantize_row(row.data(), n, want_codes.data(), &want_scale, &want_sum);
+        table->quantize_row(row.data(), n, got_codes.data(), &got_scale, &got_sum);
+        EXPECT_EQ(got_codes, want_codes) << table->isa;
+        EXPECT_EQ(got_scale, want_scale) << table->isa;
+        EXPECT_EQ(got_sum, want_sum) << table->isa;
+      }
+      std::vector<uint16_t> want_bits(x.size());
+      std::vector<uint16_t> got_bits(x.size());
+      scalar.to_bf16(x.data(), n, want_bits.data());
+      table->to_bf16(x.data(), n, got_bits.data());
+      EXPECT_EQ(got_bits, want_bits) << table->isa;
+      want = got = finite;
+      if (n > 20) want[3] = got[3] = -300;
+      scalar.silu_mul(want.data(), y.data(), n);
+      table->silu_mul(got.data(), y.data(), n);
+      ExpectSameBits(got, want, std::string(table->isa) + " silu_mul");
+      want = got = finite;
+      scalar.add(want.data(), y.data(), n);
+      table->add(got.data(), y.data(), n);
+      ExpectSameBits(got, want, std::string(table->isa) + " add");
+    }
+  }
+}
+
+TEST(Elementwise, SiluIsWithinItsBound) {
+  for (float x = -20; x < 20; x += 0.037F) {
+    float gate = x;
+    const float one = 1;
+    AllTables().back()->silu_mul(&gate, &one, 1);
+    const double want = static_cast<double>(x) / (1 + std::exp(-static_cast<double>(x)));
+    EXPECT_NEAR(gate, want, std::fabs(want) * 1e-6 + 1e-12);
+  }
+}
+
+TEST(Dispatch, AForcedIsaIsTheOneThatRuns) {
+  for (const KernelTable* table : RunnableTables()) {
+    ASSERT_EQ(setenv("OCTAVO_ISA", table->isa, 1), 0);
+    EXPECT_TRUE(CheckIsaOverride().ok());
+    EXPECT_STREQ(SelectTable(table->isa).value()->isa, table->isa);
+  }
+  ASSERT_EQ(setenv("OCTAVO_ISA", "z80", 1), 0);
+  const auto status = CheckIsaOverride();
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message().find("scalar"), std::string::npos);
+  ASSERT_EQ(unsetenv("OCTAVO_ISA"), 0);
+}
+
+}  // namespace
+}  // namespace octavo::kernels

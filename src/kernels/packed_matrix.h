@@ -1,0 +1,53 @@
+// A weight matrix as the kernels read it: packed once at load into blocks of 16 output features.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/bytes.h"
+#include "core/thread_pool.h"
+#include "kernels/table.h"
+#include "tensor/quantized_tensor.h"
+#include "tensor/tensor_view.h"
+
+namespace octavo::kernels {
+
+// Owns the only resident copy of the weights. Movable; safe to read from many threads.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  // weight: [N, K] F32, F16 or BF16, kept bit for bit.
+  static PackedMatrix Pack(const tensor::TensorView& weight, core::ThreadPool& pool);
+  // 8-bit codes with one scale per output feature.
+  static PackedMatrix Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool);
+
+  int64_t n() const { return n_; }
+  int64_t k() const { return k_; }
+  Storage storage() const { return storage_; }
+  // Bytes that stay in memory: codes or floats with their padding, and scales.
+  int64_t bytes() const {
+    return blocks() * block_bytes() + static_cast<int64_t>(scales_.size() * sizeof(float));
+  }
+  int64_t blocks() const { return (n_ + kBlockFeatures - 1) / kBlockFeatures; }
+  int64_t block_bytes() const;
+  const std::byte* block(int64_t index) const { return data_.get() + index * block_bytes(); }
+  // Padded with 1 to whole blocks; empty for float storages.
+  std::span<const float> scales() const { return scales_; }
+  // Row n as f32: codes times scale, or the float itself. out: [K].
+  void UnpackRow(int64_t row, std::span<float> out) const;
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  void Allocate(int64_t n, int64_t k, Storage storage);
+  int64_t n_ = 0;
+  int64_t k_ = 0;
+  Storage storage_ = Storage::kF32;
+  std::unique_ptr<std::byte[], Free> data_;
+  std::vector<float> scales_;
+};
+
+}  // namespace octavo::kernels

@@ -1,0 +1,29 @@
+// Scratch memory of the engine: aligned buffers of f32 that grow and are kept, so that a token
+// allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+namespace octavo::kernels {
+
+// 64-byte aligned f32. Movable; contents are lost when it grows.
+class FloatBuffer {
+ public:
+  // At least `floats` f32.
+  float* Reserve(int64_t floats);
+  int64_t bytes() const { return capacity_ * static_cast<int64_t>(sizeof(float)); }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+  std::unique_ptr<float[], Free> data_;
+  int64_t capacity_ = 0;
+};
+
+// At least `floats` f32 that the calling thread owns and the next call on it overwrites.
+float* ThreadScratch(int64_t floats);
+
+}  // namespace octavo::kernels

@@ -1,0 +1,129 @@
+// What an instruction set gives to the engine: one table of function pointers, exported by one file
+// in isa/. The layouts and the order of every sum are part of the contract, so that all tables give
+// the same bits (docs/numerics.md).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu.h"
+
+namespace octavo::kernels {
+
+// What a packed weight buffer holds. A block is 16 output features; inside a block the inputs come
+// in order, `kUnit` of them side by side for each feature, so that one vector load feeds one
+// multiply-add of 16 features:
+//   kF32, kF16: [K][16]      kBF16: [ceil(K/2)][16][2]      kI8: [ceil(K/4)][16][4]
+enum class Storage : uint8_t { kF32, kF16, kBF16, kI8 };
+inline constexpr int kStorageCount = 4;
+inline constexpr int64_t kBlockFeatures = 16;
+
+struct StorageLayout {
+  const char* name;
+  int64_t element_bytes;
+  int64_t unit;  // inputs side by side
+};
+inline constexpr StorageLayout kStorageLayouts[kStorageCount] = {
+    {"F32", 4, 1}, {"F16", 2, 1}, {"BF16", 2, 2}, {"I8", 1, 4}};
+
+// How activations meet the weights. kF32: as they are. kBf16: rounded to bf16, two inputs to a
+// multiply-add. kI8: one symmetric int8 scale for each row, integer sums.
+enum class InputType : uint8_t { kF32, kBf16, kI8 };
+inline constexpr int kInputCount = 3;
+
+// At most this many rows and blocks in one piece, and this much scratch (f32, 64-byte aligned) for
+// it.
+inline constexpr int64_t kPieceRows = 128;
+inline constexpr int64_t kPieceBlocks = 4;
+inline constexpr int64_t kPanelInputs = 512;
+inline constexpr int64_t kPieceScratch =
+    (kPanelInputs + kPieceRows) * kPieceBlocks * kBlockFeatures;
+
+// The largest K of an integer sum: K * 255 * 128 stays below 2^31.
+inline constexpr int64_t kMaxIntegerInputs = int64_t{1} << 16;
+
+// A row of activations below this is quantized to zeros: the inverse of its scale would overflow.
+inline constexpr float kZeroRow = 0x1p-100F;
+
+// One piece of out = x * weight^T * scale + bias. For each output, from a = 0:
+//   kF32:  a = fma(w[k], x[k], a) for k = 0, 1, 2, ...
+//   kBf16: the same for k = 1, 0, 3, 2, ... (the order of VDPBF16PS; products of bf16 are exact in
+//   f32) kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
+// and then scales ? (bias ? fma(a, scale, bias) : a * scale) : (bias ? a + bias : a).
+struct MatMulPiece {
+  const void* x;  // [rows, k]: f32, bf16 (k padded with zero to 2) or int8 (padded with zero to 4)
+  int64_t x_stride_bytes;
+  const float* x_scales;  // kI8: [rows]
+  const int32_t* x_sums;  // kI8: [rows], the sum of the row's codes
+  int64_t rows;           // 1..kPieceRows
+  const void* weight;     // first block; blocks follow each other
+  int64_t blocks;         // 1..kPieceBlocks
+  int64_t columns;        // features that exist, in (16 * (blocks - 1), 16 * blocks]
+  int64_t k;
+  const float* scales;  // of the first block's features, padded to 16 * blocks; nullptr: none
+  const float* bias;    // the same; nullptr: none
+  float* out;           // [rows, columns], rows `out_stride` floats apart
+  int64_t out_stride;
+  float* scratch;  // kPieceScratch floats
+};
+
+// Keys of one KV block lie as [D][64], values as [64][D], so that both are right-hand sides of a
+// row-major product.
+inline constexpr int64_t kKvPositions = 64;
+inline constexpr int64_t kAttentionQueries = 24;
+inline constexpr int64_t kMaxHeadDim = 256;
+inline constexpr int64_t kAttentionScratch =
+    kAttentionQueries * (kKvPositions + 2 * kMaxHeadDim) + 2 * kKvPositions * kMaxHeadDim;
+
+// Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
+// one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut
+// at multiples of 64 positions, so that a query's sums do not depend on which other queries are in
+// the piece.
+struct AttentionPiece {
+  const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
+  int64_t q_stride;
+  int64_t rows;
+  int64_t heads;           // rows * heads <= kAttentionQueries
+  int64_t head_dim;        // a multiple of 16, at most kMaxHeadDim
+  int64_t first_position;  // of row 0
+  int64_t window;          // positions a query sees, itself included; 0: all
+  float scale;             // multiplies q
+  const void* keys;        // block b at keys + blocks[b] * block_bytes
+  const void* values;
+  const int32_t* blocks;
+  int64_t block_bytes;
+  bool half;   // keys and values are F16, else F32
+  float* out;  // row r, head h at out + r * out_stride + h * head_dim
+  int64_t out_stride;
+  float* scratch;  // kAttentionScratch floats
+};
+
+struct MatMulEntry {
+  const char* name;  // e.g. "w8a16_f32"
+  const char* isa;
+  void (*run)(const MatMulPiece& piece);
+};
+
+struct KernelTable {
+  const char* isa;
+  bool (*supported)(const CpuFeatures& cpu);
+  // An entry without `run` is not there: kI8 meets codes only, and bf16 dots exist only where the
+  // CPU has them.
+  MatMulEntry matmul[kInputCount][kStorageCount];
+  void (*attention)(const AttentionPiece& piece);
+  // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; squares are summed in 16 lanes, then lanes i
+  // and i+8, i+4, i+2, i+1.
+  void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
+  // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
+  void (*silu_mul)(float* gate, const float* up, int64_t n);
+  // x[i] += y[i]
+  void (*add)(float* x, const float* y, int64_t n);
+  // x[i] = bf16(x[i]), as f32
+  void (*round_to_bf16)(const float* x, int64_t n, float* out);
+  // bf16(x[i]), as its 16 bits
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  // codes[i] = round half even(x[i] * (127 / absmax)), scale = absmax / 127; a row of zeros has
+  // scale 1. x must be finite.
+  void (*quantize_row)(const float* x, int64_t n, int8_t* codes, float* scale, int32_t* sum);
+};
+
+}  // namespace octavo::kernels

@@ -1,0 +1,24 @@
+// Attention of a batch: positions go into Q and K, K and V into the cache, and every query reads
+// its sequence's blocks.
+#pragma once
+
+#include "core/thread_pool.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+
+namespace octavo::model {
+
+// Query rows that one attention task takes for each KV head.
+int64_t RowsPerTask(const ModelConfig& config);
+
+// q: [rows, H * D], k and v: [rows, kv_heads * D] f32. Rotates q and k in place and writes k and v
+// to their places in `kv`, in its element type, before anything reads them.
+void RotateAndStore(const ModelConfig& config, int64_t layer, const Batch& batch, float* q,
+                    float* k, const float* v, KvPool& kv, core::ThreadPool& pool);
+
+// out: [rows, H * D] f32, causal attention over the cache, within the layer's window.
+void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const float* q,
+            const KvPool& kv, float* out, core::ThreadPool& pool);
+
+}  // namespace octavo::model

@@ -1,0 +1,79 @@
+#include "model/block.h"
+
+#include <string>
+
+#include "kernels/elementwise.h"
+#include "model/attention.h"
+
+namespace octavo::model {
+
+core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
+                                     const format::QuantizationConfig& quantization,
+                                     const ModelConfig& config, int64_t layer,
+                                     core::ThreadPool& pool) {
+  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+  const int64_t hidden = config.hidden_size;
+  const int64_t q_size = config.heads * config.head_dim;
+  const int64_t kv_size = config.kv_heads * config.head_dim;
+  const auto linear = [&](const char* name, int64_t n, int64_t k, bool bias) {
+    return Linear::Load(folder, quantization, prefix + name, n, k, bias, pool);
+  };
+  const auto norm = [&](const char* name, int64_t n) {
+    return LoadFloats(folder, prefix + name, n, n);
+  };
+
+  BlockWeights out;
+  OCTAVO_TRY(out.input_norm, norm("input_layernorm.weight", hidden));
+  OCTAVO_TRY(out.q_proj, linear("self_attn.q_proj", q_size, hidden, config.qkv_bias));
+  OCTAVO_TRY(out.k_proj, linear("self_attn.k_proj", kv_size, hidden, config.qkv_bias));
+  OCTAVO_TRY(out.v_proj, linear("self_attn.v_proj", kv_size, hidden, config.qkv_bias));
+  if (config.qk_norm) {
+    OCTAVO_TRY(out.q_norm, norm("self_attn.q_norm.weight", config.head_dim));
+    OCTAVO_TRY(out.k_norm, norm("self_attn.k_norm.weight", config.head_dim));
+  }
+  OCTAVO_TRY(out.o_proj, linear("self_attn.o_proj", hidden, q_size, config.o_bias));
+  OCTAVO_TRY(out.post_norm, norm("post_attention_layernorm.weight", hidden));
+  OCTAVO_TRY(out.gate_proj,
+             linear("mlp.gate_proj", config.intermediate_size, hidden, config.mlp_bias));
+  OCTAVO_TRY(out.up_proj, linear("mlp.up_proj", config.intermediate_size, hidden, config.mlp_bias));
+  OCTAVO_TRY(out.down_proj,
+             linear("mlp.down_proj", hidden, config.intermediate_size, config.mlp_bias));
+  return out;
+}
+
+void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t layer,
+                  const Batch& batch, KvPool& kv, BlockScratch& scratch, float* hidden) {
+  const ModelConfig& config = context.config;
+  core::ThreadPool& pool = context.pool;
+  const int64_t rows = batch.rows();
+  const auto eps = static_cast<float>(config.rms_norm_eps);
+  float* normed = scratch.normed.Reserve(rows * config.hidden_size);
+  float* q = scratch.q.Reserve(rows * config.heads * config.head_dim);
+  float* k = scratch.k.Reserve(rows * config.kv_heads * config.head_dim);
+  float* v = scratch.v.Reserve(rows * config.kv_heads * config.head_dim);
+  float* attention = scratch.attention.Reserve(rows * config.heads * config.head_dim);
+  float* projected = scratch.projected.Reserve(rows * config.hidden_size);
+
+  kernels::RmsNorm(hidden, w.input_norm.data(), rows, config.hidden_size, eps, normed, pool);
+  Project(context, layer, normed, rows, {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}},
+          scratch.activations);
+  if (config.qk_norm) {
+    kernels::RmsNorm(q, w.q_norm.data(), rows * config.heads, config.head_dim, eps, q, pool);
+    kernels::RmsNorm(k, w.k_norm.data(), rows * config.kv_heads, config.head_dim, eps, k, pool);
+  }
+  RotateAndStore(config, layer, batch, q, k, v, kv, pool);
+  Attend(config, layer, batch, q, kv, attention, pool);
+  Project(context, layer, attention, rows, {{&w.o_proj, projected}}, scratch.activations);
+  kernels::Add(hidden, projected, rows, config.hidden_size, pool);
+
+  float* gate = scratch.gate.Reserve(rows * config.intermediate_size);
+  float* up = scratch.up.Reserve(rows * config.intermediate_size);
+  kernels::RmsNorm(hidden, w.post_norm.data(), rows, config.hidden_size, eps, normed, pool);
+  Project(context, layer, normed, rows, {{&w.gate_proj, gate}, {&w.up_proj, up}},
+          scratch.activations);
+  kernels::SiluMul(gate, up, rows, config.intermediate_size, pool);
+  Project(context, layer, gate, rows, {{&w.down_proj, projected}}, scratch.activations);
+  kernels::Add(hidden, projected, rows, config.hidden_size, pool);
+}
+
+}  // namespace octavo::model

@@ -1,0 +1,54 @@
+// One transformer block: its weights, and the forward pass over a batch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "kernels/scratch.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/linear.h"
+#include "model/projection.h"
+
+namespace octavo::model {
+
+// The linear layers and norms of one block, in Hugging Face's names.
+struct BlockWeights {
+  std::vector<float> input_norm;  // [hidden]
+  Linear q_proj;                  // [H * D, hidden]
+  Linear k_proj;                  // [kv_heads * D, hidden]
+  Linear v_proj;
+  std::vector<float> q_norm;  // [D], empty without qk_norm
+  std::vector<float> k_norm;
+  Linear o_proj;                 // [hidden, H * D]
+  std::vector<float> post_norm;  // [hidden]
+  Linear gate_proj;              // [intermediate, hidden]
+  Linear up_proj;
+  Linear down_proj;  // [hidden, intermediate]
+};
+
+// Buffers of the forward pass, [rows, ...] f32, owned once by the model and shared by all blocks.
+struct BlockScratch {
+  kernels::FloatBuffer normed;  // [rows, hidden]
+  kernels::FloatBuffer q;       // [rows, H * D]
+  kernels::FloatBuffer k;       // [rows, kv_heads * D]
+  kernels::FloatBuffer v;
+  kernels::FloatBuffer attention;  // [rows, H * D]
+  kernels::FloatBuffer gate;       // [rows, intermediate]
+  kernels::FloatBuffer up;
+  kernels::FloatBuffer projected;    // [rows, hidden]
+  kernels::Activations activations;  // the input of the layers that run, as their kernels read it
+};
+
+core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
+                                     const format::QuantizationConfig& quantization,
+                                     const ModelConfig& config, int64_t layer,
+                                     core::ThreadPool& pool);
+
+// hidden: [batch.rows(), hidden] f32, updated in place.
+void ForwardBlock(const ForwardContext& context, const BlockWeights& weights, int64_t layer,
+                  const Batch& batch, KvPool& kv, BlockScratch& scratch, float* hidden);
+
+}  // namespace octavo::model

@@ -1,0 +1,111 @@
+#include "model/linear.h"
+
+#include <algorithm>
+
+namespace octavo::model {
+namespace {
+
+core::Error WrongShape(const std::string& name, const tensor::TensorView& view,
+                       const tensor::Shape& want) {
+  return core::Invalid("tensor '" + name + "' is " + std::string(tensor::DTypeName(view.dtype)) +
+                       " " + tensor::ShapeToString(view.shape) +
+                       ", config.json asks for floats of shape " + tensor::ShapeToString(want));
+}
+
+// Refused rather than widened.
+core::Status CheckRunnable(const std::string& module, const tensor::Scheme& scheme, int64_t k) {
+  const bool dynamic = scheme.activations == tensor::Activations::kDynamicPerToken;
+  if (scheme.weight_bits != 8 || scheme.group_size != 0 ||
+      scheme.activations == tensor::Activations::kStaticPerTensor) {
+    return core::Unsupported("layer '" + module + "' is stored as " + tensor::SchemeName(scheme) +
+                             "; this version runs w8a16 and w8a8 with one scale per output "
+                             "channel, and will not widen it");
+  }
+  if (dynamic && k > kernels::kMaxIntegerInputs) {
+    return core::Unsupported("layer '" + module + "' has " + std::to_string(k) +
+                             " inputs; an integer sum takes at most " +
+                             std::to_string(kernels::kMaxIntegerInputs));
+  }
+  return {};
+}
+
+}  // namespace
+
+core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folder,
+                                                const std::string& name,
+                                                const tensor::Shape& shape) {
+  OCTAVO_TRY(tensor::TensorView view, folder.GetTensor(name));
+  if (!tensor::IsFloat(view.dtype) || view.shape != shape) return WrongShape(name, view, shape);
+  return view;
+}
+
+core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
+                                            const std::string& name, int64_t count,
+                                            int64_t padded) {
+  OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, name, {count}));
+  std::vector<float> out(static_cast<size_t>(padded), 0.0F);
+  tensor::ConvertToFloat(view.dtype, view.bytes, std::span(out).first(static_cast<size_t>(count)));
+  return out;
+}
+
+core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
+                                  const format::QuantizationConfig& quantization,
+                                  const std::string& module, int64_t n, int64_t k, bool bias,
+                                  core::ThreadPool& pool) {
+  Linear out;
+  out.name_ = module;
+  out.counter_ = std::make_unique<kernels::CallCounter>();
+  const auto scheme = quantization.SchemeOf(module);
+  if (scheme) {
+    OCTAVO_RETURN_IF_ERROR(CheckRunnable(module, *scheme, k));
+    OCTAVO_TRY(const tensor::QuantizedTensor weight,
+               format::ReadQuantizedLinear(folder, module, *scheme));
+    if (weight.n != n || weight.k != k) {
+      return core::Invalid("layer '" + module + "' holds codes of shape " +
+                           tensor::ShapeToString({weight.n, weight.k}) + ", config.json asks for " +
+                           tensor::ShapeToString({n, k}));
+    }
+    out.scheme_ = *scheme;
+    out.stored_ = "I8";
+    out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
+  } else {
+    OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, module + ".weight", {n, k}));
+    out.stored_ = tensor::DTypeName(view.dtype);
+    out.weight_ = kernels::PackedMatrix::Pack(view, pool);
+    folder.DropPages(view);
+  }
+  if (bias) {
+    OCTAVO_TRY(out.bias_, LoadFloats(folder, module + ".bias", n,
+                                     out.weight_.blocks() * kernels::kBlockFeatures));
+  }
+  return out;
+}
+
+int64_t Linear::resident_bytes() const {
+  return weight_.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float));
+}
+
+std::string Linear::kernel() const {
+  const kernels::MatMulEntry* entry = counter_->entry.load(std::memory_order_relaxed);
+  return entry == nullptr ? "" : entry->name;
+}
+
+std::string Linear::isa() const {
+  const kernels::MatMulEntry* entry = counter_->entry.load(std::memory_order_relaxed);
+  return entry == nullptr ? "" : entry->isa;
+}
+
+int64_t Linear::calls() const {
+  return counter_->calls.load(std::memory_order_relaxed);
+}
+
+kernels::InputType Linear::input(Compute compute) const {
+  if (scheme_.activations == tensor::Activations::kDynamicPerToken) return kernels::InputType::kI8;
+  return compute == Compute::kBF16 ? kernels::InputType::kBf16 : kernels::InputType::kF32;
+}
+
+kernels::Product Linear::product(float* out) const {
+  return {&weight_, bias_.empty() ? nullptr : bias_.data(), out, counter_.get()};
+}
+
+}  // namespace octavo::model

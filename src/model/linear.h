@@ -1,0 +1,73 @@
+// A linear layer as it runs: packed weights, the kernel chosen for them, and counters read from
+// what was really called.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "format/compressed_tensors.h"
+#include "format/model_folder.h"
+#include "kernels/matmul.h"
+
+namespace octavo::model {
+
+// The activations of layers with float inputs: as they are, or rounded to bf16 (int8 codes are
+// exact in it) and multiplied by the CPU's bf16 dot where it has one. Layers with int8 activations
+// are the same in both.
+enum class Compute : uint8_t { kF32, kBF16 };
+
+// Tensor `name` of the folder, which must hold floats of that shape.
+core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folder,
+                                                const std::string& name,
+                                                const tensor::Shape& shape);
+// A vector of `count` floats as f32, padded with zeros to `padded`.
+core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
+                                            const std::string& name, int64_t count, int64_t padded);
+
+class Linear {
+ public:
+  // Holds nothing until it is loaded.
+  Linear() = default;
+  // Packs module MODULE of the folder, as its quantization_config says, checking shape [n, k] and
+  // that a bias is there exactly when `bias`.
+  static core::Result<Linear> Load(const format::ModelFolder& folder,
+                                   const format::QuantizationConfig& quantization,
+                                   const std::string& module, int64_t n, int64_t k, bool bias,
+                                   core::ThreadPool& pool);
+
+  const std::string& name() const { return name_; }
+  int64_t n() const { return weight_.n(); }
+  int64_t k() const { return weight_.k(); }
+  const tensor::Scheme& scheme() const { return scheme_; }
+  // What the checkpoint stores ("I8", "F16", ...) and what the packed buffer really holds.
+  const std::string& stored() const { return stored_; }
+  const kernels::PackedMatrix& weight() const { return weight_; }
+  const std::vector<float>& bias() const { return bias_; }
+  // Bytes that stay in memory.
+  int64_t resident_bytes() const;
+  // The kernel that the last call used, from the table entry that was called; empty before the
+  // first.
+  std::string kernel() const;
+  std::string isa() const;
+  int64_t calls() const;
+
+  // The form of activations that this layer's kernel reads.
+  kernels::InputType input(Compute compute) const;
+  // This layer's part of a matrix product into out: [rows, n] f32.
+  kernels::Product product(float* out) const;
+
+ private:
+  std::string name_;
+  tensor::Scheme scheme_;
+  std::string stored_;
+  kernels::PackedMatrix weight_;
+  std::vector<float> bias_;
+  std::unique_ptr<kernels::CallCounter> counter_;
+};
+
+}  // namespace octavo::model

@@ -1,0 +1,167 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "kernels/elementwise.h"
+#include "model/attention.h"
+#include "model/block.h"
+#include "model/rope.h"
+
+namespace octavo::model {
+
+struct Model::State {
+  ModelConfig config;
+  Compute compute;
+  core::ThreadPool& pool;
+  kernels::PackedMatrix embedding;  // empty when tied: then lm_head's weights serve both
+  std::vector<BlockWeights> blocks;
+  std::vector<float> final_norm;
+  Linear lm_head;
+  std::vector<float> rope_frequencies;
+  BlockScratch scratch;
+  Tap tap;
+
+  const kernels::PackedMatrix& embedding_rows() const {
+    return embedding.n() > 0 ? embedding : lm_head.weight();
+  }
+};
+
+namespace {
+
+constexpr char kEmbedding[] = "model.embed_tokens";
+
+// A tensor that nothing has read would be a layer silently left out; only what is known to be
+// redundant may stay over.
+core::Status RefuseSurplusTensors(const format::ModelFolder& folder, const ModelConfig& config,
+                                  const std::vector<const Linear*>& linears) {
+  std::unordered_set<std::string> known = {std::string(kEmbedding) + ".weight",
+                                           "model.norm.weight"};
+  if (config.tied_embeddings) known.insert("lm_head.weight");
+  for (const Linear* linear : linears) {
+    for (const char* part : {".weight", ".weight_packed", ".weight_scale", ".weight_shape"})
+      known.insert(linear->name() + part);
+    if (!linear->bias().empty()) known.insert(linear->name() + ".bias");
+  }
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    known.insert(prefix + "input_layernorm.weight");
+    known.insert(prefix + "post_attention_layernorm.weight");
+    known.insert(prefix +
+                 "self_attn.rotary_emb.inv_freq");  // of old checkpoints; computed from the config
+    if (!config.qk_norm) continue;
+    known.insert(prefix + "self_attn.q_norm.weight");
+    known.insert(prefix + "self_attn.k_norm.weight");
+  }
+  for (const std::string& name : folder.tensor_names()) {
+    if (known.count(name) != 0) continue;
+    return core::Unsupported("tensor '" + core::Printable(name, 200) + "' has no place in " +
+                             config.architecture + " with " + std::to_string(config.layers) +
+                             " layers as config.json describes it");
+  }
+  return {};
+}
+
+}  // namespace
+
+Model::Model(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Model::~Model() = default;
+
+core::Result<std::unique_ptr<Model>> Model::Load(const format::ModelFolder& folder,
+                                                 const LoadOptions& options,
+                                                 core::ThreadPool& pool) {
+  OCTAVO_TRY(ModelConfig config, LoadModelConfig(folder.config(), folder.path()));
+  const auto load = [&]() -> core::Result<std::unique_ptr<Model>> {
+    OCTAVO_TRY(const auto quantization, format::QuantizationConfig::Parse(folder.config()));
+    std::unique_ptr<State> state(
+        new State{config, options.compute, pool, {}, {}, {}, {}, {}, {}, {}});
+    const int64_t v = config.vocab_size;
+    const int64_t hidden = config.hidden_size;
+    for (int64_t i = 0; i < config.layers; ++i) {
+      OCTAVO_TRY(auto block, LoadBlock(folder, quantization, config, i, pool));
+      state->blocks.push_back(std::move(block));
+    }
+    OCTAVO_TRY(state->final_norm, LoadFloats(folder, "model.norm.weight", hidden, hidden));
+    if (config.tied_embeddings) {
+      OCTAVO_TRY(state->lm_head,
+                 Linear::Load(folder, quantization, kEmbedding, v, hidden, false, pool));
+    } else {
+      OCTAVO_TRY(const auto view,
+                 GetFloatTensor(folder, std::string(kEmbedding) + ".weight", {v, hidden}));
+      state->embedding = kernels::PackedMatrix::Pack(view, pool);
+      folder.DropPages(view);
+      OCTAVO_TRY(state->lm_head,
+                 Linear::Load(folder, quantization, "lm_head", v, hidden, false, pool));
+    }
+    state->rope_frequencies = RopeFrequencies(config);
+    std::unique_ptr<Model> model(new Model(std::move(state)));
+    OCTAVO_RETURN_IF_ERROR(RefuseSurplusTensors(folder, config, model->linears()));
+    return model;
+  };
+  return load().Context(folder.path());
+}
+
+const ModelConfig& Model::config() const {
+  return state_->config;
+}
+Compute Model::compute() const {
+  return state_->compute;
+}
+void Model::set_tap(Tap tap) {
+  state_->tap = std::move(tap);
+}
+
+int64_t Model::resident_bytes() const {
+  int64_t bytes = state_->embedding.bytes();
+  for (const Linear* linear : linears()) bytes += linear->resident_bytes();
+  const auto floats = [](const std::vector<float>& v) {
+    return static_cast<int64_t>(v.size() * sizeof(float));
+  };
+  for (const BlockWeights& block : state_->blocks) {
+    bytes += floats(block.input_norm) + floats(block.q_norm) + floats(block.k_norm) +
+             floats(block.post_norm);
+  }
+  return bytes + floats(state_->final_norm);
+}
+
+std::vector<const Linear*> Model::linears() const {
+  std::vector<const Linear*> out;
+  for (const BlockWeights& b : state_->blocks) {
+    for (const Linear* linear :
+         {&b.q_proj, &b.k_proj, &b.v_proj, &b.o_proj, &b.gate_proj, &b.up_proj, &b.down_proj}) {
+      out.push_back(linear);
+    }
+  }
+  out.push_back(&state_->lm_head);
+  return out;
+}
+
+void Model::Embed(std::span<const int32_t> ids, float* hidden) {
+  const auto size = static_cast<size_t>(state_->config.hidden_size);
+  const kernels::PackedMatrix& rows = state_->embedding_rows();
+  state_->pool.ParallelFor(static_cast<int64_t>(ids.size()), 16, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      rows.UnpackRow(ids[i], std::span(hidden + i * size, size));
+    }
+  });
+}
+
+void Model::Prepare(std::span<const BatchSegment> segments, Batch& batch) const {
+  batch.Assign(state_->rope_frequencies, RowsPerTask(state_->config), segments);
+}
+
+void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) {
+  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap};
+  ForwardBlock(context, state_->blocks[static_cast<size_t>(layer)], layer, batch, kv,
+               state_->scratch, hidden);
+}
+
+void Model::Head(const float* hidden, int64_t rows, float* logits) {
+  float* normed = state_->scratch.normed.Reserve(rows * state_->config.hidden_size);
+  kernels::RmsNorm(hidden, state_->final_norm.data(), rows, state_->config.hidden_size,
+                   static_cast<float>(state_->config.rms_norm_eps), normed, state_->pool);
+  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap};
+  Project(context, -1, normed, rows, {{&state_->lm_head, logits}}, state_->scratch.activations);
+}
+
+}  // namespace octavo::model

@@ -1,0 +1,34 @@
+// Linear layers that share one input, run together: the tap sees the input, it is converted once,
+// and all layers are one parallel loop.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "core/thread_pool.h"
+#include "kernels/activations.h"
+#include "model/config.h"
+#include "model/linear.h"
+#include "model/tap.h"
+
+namespace octavo::model {
+
+// What every step of a forward pass needs.
+struct ForwardContext {
+  const ModelConfig& config;
+  Compute compute;
+  core::ThreadPool& pool;
+  const Tap& tap;
+};
+
+struct Projection {
+  const Linear* linear;
+  float* out;  // [rows, N]
+};
+
+// At most kernels::kMaxProducts layers with the K of in: [rows, K] f32; `layer` is what the tap is
+// told.
+void Project(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
+             std::initializer_list<Projection> projections, kernels::Activations& activations);
+
+}  // namespace octavo::model

@@ -1,0 +1,116 @@
+#include "quant/rtn.h"
+
+#include <cmath>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/random.h"
+
+namespace octavo::quant {
+namespace {
+
+using tensor::DType;
+
+// [N, K] of `dtype` with normal weights; owns the bytes of its view.
+struct Matrix {
+  Matrix(int64_t n, int64_t k, DType dtype) : values(static_cast<size_t>(n * k)) {
+    core::Random random(7);
+    for (float& x : values) x = static_cast<float>(0.05 * random.Normal());
+    view.dtype = dtype;
+    view.shape = {n, k};
+    Store();
+  }
+  void Store() {
+    bytes.resize(values.size() * DTypeSize(view.dtype));
+    tensor::ConvertFromFloat(values, view.dtype, bytes);
+    view.bytes = bytes;
+  }
+  std::vector<float> values;
+  std::vector<std::byte> bytes;
+  tensor::TensorView view;
+};
+
+tensor::Scheme Parse(const char* name) {
+  return tensor::ParseScheme(name).value();
+}
+
+TEST(Rtn, IsTheDefinitionRowByRowAndGroupByGroup) {
+  core::ThreadPool pool(2);
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const char* name : {"w8a16", "w8a16-g16", "w4a16-g32"}) {
+      const Matrix m(37, 96, dtype);
+      const tensor::Scheme scheme = Parse(name);
+      const auto q = RoundToNearest(m.view, scheme, dtype, pool);
+      ASSERT_TRUE(q.ok()) << q.error().message();
+      const auto& out = q.value();
+      EXPECT_EQ(out.group_size, scheme.group_size == 0 ? 96 : scheme.group_size);
+      std::vector<float> row(96);
+      for (int64_t n = 0; n < 37; ++n) {
+        for (size_t k = 0; k < 96; ++k) {
+          row[k] = tensor::RoundToDType(m.values[static_cast<size_t>(n) * 96 + k], dtype);
+        }
+        for (int64_t g = 0; g < out.groups(); ++g) {
+          std::vector<int8_t> codes(static_cast<size_t>(out.group_size));
+          const float scale =
+              tensor::QuantizeGroup(std::span<const float>(row).subspan(
+                                        static_cast<size_t>(g * out.group_size), codes.size()),
+                                    out.bits, dtype, codes);
+          EXPECT_EQ(scale, out.scales[static_cast<size_t>(n * out.groups() + g)]);
+          EXPECT_TRUE(std::equal(codes.begin(), codes.end(),
+                                 out.codes.begin() + n * 96 + g * out.group_size));
+        }
+      }
+    }
+  }
+}
+
+TEST(Rtn, ThreadsDoNotChangeABit) {
+  const Matrix m(131, 64, DType::kF16);
+  core::ThreadPool one(1);
+  core::ThreadPool three(3);
+  const auto a = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, one);
+  const auto b = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, three);
+  EXPECT_EQ(a.value().codes, b.value().codes);
+  EXPECT_EQ(a.value().scales, b.value().scales);
+}
+
+TEST(Rtn, ErrorIsAtMostHalfAScale) {
+  const Matrix m(16, 256, DType::kF32);
+  core::ThreadPool pool(1);
+  const auto q = RoundToNearest(m.view, Parse("w8a16"), DType::kF32, pool);
+  for (size_t i = 0; i < m.values.size(); ++i) {
+    const float scale = q.value().scales[i / 256];
+    // Half a scale by rounding; the division and the product round to f32, 127 * 2^-23 scales.
+    EXPECT_LE(std::fabs(static_cast<float>(q.value().codes[i]) * scale - m.values[i]),
+              scale * (0.5F + 127 * 0x1p-23F));
+  }
+}
+
+TEST(Rtn, NamesTheFirstWeightThatIsNotFinite) {
+  Matrix m(40, 8, DType::kF32);
+  m.values[39 * 8 + 1] = INFINITY;
+  m.values[21 * 8 + 5] = NAN;
+  m.Store();
+  core::ThreadPool pool(2);
+  const auto q = RoundToNearest(m.view, Parse("w8a16"), DType::kF32, pool);
+  ASSERT_FALSE(q.ok());
+  EXPECT_EQ(q.error().message().find("weight [21, 5] is NaN"), 0U) << q.error().message();
+}
+
+TEST(Rtn, ScalesOfHalfModelsAreF32WhereHalfWouldBeSubnormal) {
+  core::ThreadPool pool(2);
+  Matrix m(20, 8, DType::kF16);
+  EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kF16);
+  std::fill_n(m.values.begin() + 8, 8, 0.0F);  // a zero row has scale 1
+  m.Store();
+  EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kF16);
+  m.values[8] = 0.007F;  // / 127 is below 2^-14
+  m.Store();
+  EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kF32);
+  m.view.dtype = DType::kBF16;
+  EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kBF16);
+}
+
+}  // namespace
+}  // namespace octavo::quant

@@ -1,0 +1,1 @@
+target_link_libraries(octavo_text PRIVATE octavo_text_bridge)
