@@ -159,6 +159,17 @@ Result<Database> Database::Open(const std::string& path) {
   return database;
 }
 
+bool Database::HasWriteAheadLog(const std::string& path) {
+  // Bytes 18 and 19 of the header, the versions that writers and readers need: 2 with a
+  // write-ahead log (SQLite, "Database File Format", section 1.3.3).
+  char versions[2] = {};
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const ssize_t bytes = ::pread(fd, versions, sizeof(versions), 18);
+  ::close(fd);
+  return bytes == sizeof(versions) && versions[0] == 2 && versions[1] == 2;
+}
+
 Status Database::UseWriteAheadLog() {
   OCTAVO_TRY(Statement statement, Prepare("PRAGMA journal_mode=WAL"));
   OCTAVO_TRY(const bool row, statement.Step());

@@ -52,6 +52,9 @@ class Database {
   // Opens or creates (mode 0600) the file and checks its structure. A file that is damaged or no
   // database is an Error that says what to do.
   static core::Result<Database> Open(const std::string& path);
+  // Whether the file has been switched to a write-ahead log. Before that, processes that open it
+  // disturb the one that switches it, without SQLite waiting for either.
+  static bool HasWriteAheadLog(const std::string& path);
   // Switches the file to a write-ahead log, for good: readers then never wait for a writer. The
   // caller keeps other processes from doing the same at once.
   core::Status UseWriteAheadLog();

@@ -47,6 +47,11 @@ Result<Registry> Registry::Open(const std::string& home) {
   const std::string path = core::JoinPath(home, "registry.sqlite");
   const std::string lock_path = core::JoinPath(home, kLockName);
 
+  if (!Database::HasWriteAheadLog(path)) {
+    OCTAVO_TRY(const StoreLock lock, StoreLock::Wait(lock_path));
+    OCTAVO_TRY(Database database, Database::Open(path));
+    OCTAVO_RETURN_IF_ERROR(PrepareSchema(database, path));
+  }
   OCTAVO_TRY(Database database, Database::Open(path));
   OCTAVO_TRY(const bool ready, HasSchema(database, path));
   if (!ready) {
