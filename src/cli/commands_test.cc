@@ -125,14 +125,39 @@ TEST(Program, DoctorReportsEveryLayer) {
 
 TEST(Program, BenchFillsTheFieldsThatItMeasures) {
   const Outcome bench = RunProgram({"bench", kModel, "--prefill", "16", "--decode", "2",
-                                    "--context", "8", "--batch", "1,2", "--json"});
+                                    "--context", "8", "--batch", "1,2", "--no-limits", "--json"});
   ASSERT_EQ(bench.exit, Exit::kDone) << bench.err;
   const core::Json json = core::ParseJson(bench.out).value();
   EXPECT_GT(json["prefill"][0]["tokens_per_s"], 0);
+  EXPECT_GT(json["prefill"][0]["linear_share"], 0);
+  EXPECT_LT(json["prefill"][0]["linear_share"], 1);
+  EXPECT_TRUE(json["prefill"][0]["fraction_of_limit"].is_null());
   EXPECT_EQ(json["decode"][1]["batch"], 2);
   EXPECT_GT(json["decode"][1]["tokens_per_s"], 0);
   EXPECT_GT(json["weights_bytes"], 0);
   EXPECT_TRUE(json["machine"]["read_gb_per_s"].is_null());
+}
+
+TEST(Program, BenchMakesADummyOfAnyShapeAndComparesSchemes) {
+  const core::TempFolder temp;
+  for (const char* scheme : {"16", "w8a16", "w8a8"}) {
+    const Outcome bench = RunProgram({"bench", "--dummy", kModel, "--scheme", scheme, "--head", "8",
+                                      "--prefill", "16", "--decode", "2", "--context", "8",
+                                      "--no-limits", "--json", "--write", temp / scheme});
+    ASSERT_EQ(bench.exit, Exit::kDone) << bench.err;
+    EXPECT_EQ(core::ParseJson(bench.out).value()["scheme"], scheme);
+    const Outcome doctor = RunProgram({"doctor", temp / scheme, "--json"});
+    ASSERT_EQ(doctor.exit, Exit::kDone) << doctor.err;
+    const core::Json report = core::ParseJson(doctor.out).value();
+    EXPECT_EQ(report["layers"].back()["stored"], "I8");
+  }
+  const Outcome crossover =
+      RunProgram({"bench", "--dummy", kModel, "--crossover", "--batch", "1,2", "--prefill", "16",
+                  "--decode", "2", "--context", "8", "--no-limits", "--json"});
+  ASSERT_EQ(crossover.exit, Exit::kDone) << crossover.err;
+  const core::Json document = core::ParseJson(crossover.out).value();
+  EXPECT_EQ(document["winners"].size(), 3U);
+  EXPECT_EQ(document["crossover"][0]["tokens_per_s"].size(), 3U);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct Arguments {
   std::string model;
   std::string out;
   std::string scheme = "w8a16";
+  int64_t head = 16;
   int64_t threads = 0;
   bool json = false;
 };
@@ -24,7 +25,10 @@ struct Arguments {
 void Declare(Options& options, Arguments& a) {
   options.Positional("MODEL", a.model, "a model folder with 16-bit weights");
   options.Value("--out", "DIR", a.out, "the folder to make; MODEL-SCHEME if not given");
-  options.Value("--scheme", "S", a.scheme, "w8a16: weight-only INT8, a scale per output channel");
+  options.Value("--scheme", "S", a.scheme,
+                "w8a16: weight-only INT8, a scale per output channel; w8a8: int8 activations too, "
+                "a scale per token");
+  options.Value("--head", "BITS", a.head, "of lm_head: 16, as it is stored, or 8");
   options.Value("--threads", "N", a.threads, "0: one for each core");
   options.Flag("--json", a.json, "print a JSON summary");
 }
@@ -40,6 +44,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
   OCTAVO_TRY(const compress::QuantizeSummary summary,
              compress::Quantize(a.model, out,
                                 {.scheme = a.scheme,
+                                 .head_bits = static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
                                  .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))},
                                 context.progress, context.cancel));
   const double ratio = static_cast<double>(summary.weights_bytes) /

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "compress/layer_plan.h"
 #include "compress/sharded_writer.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -27,7 +28,8 @@ constexpr std::string_view kWeight = ".weight";
 struct Item {
   std::string name;
   tensor::TensorView view;
-  std::string module;  // of a linear layer that is quantized; empty: copied
+  std::string module;     // of a linear layer that is quantized; empty: copied
+  tensor::Scheme scheme;  // of that layer
 };
 
 int64_t Bytes(const Item& item) {
@@ -36,18 +38,10 @@ int64_t Bytes(const Item& item) {
 
 struct Job {
   const format::ModelFolder& source;
-  tensor::Scheme scheme;
   core::ThreadPool& pool;
   core::Progress& progress;
   const core::CancelToken& cancel;
 };
-
-core::Result<tensor::Scheme> AvailableScheme(const std::string& name) {
-  OCTAVO_TRY(const tensor::Scheme scheme, tensor::ParseScheme(name));
-  if (scheme == tensor::Scheme{8, 0, tensor::Activations::kFloat}) return scheme;
-  return core::Usage(fmt::format("scheme '{}' is not available in octavo {}; available: w8a16",
-                                 name, core::kVersion));
-}
 
 core::Status RefuseQuantized(const core::Json& config) {
   const core::Json* quantization = core::Find(config, "quantization_config");
@@ -74,21 +68,32 @@ core::Status CheckLinear(const format::ModelFolder& source, const std::string& n
 }
 
 core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
-                                          const model::ModelConfig& config) {
+                                          const model::ModelConfig& config, const LayerPlan& plan) {
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     for (const format::WeightName& name : format::WeightNames()) {
       if (!IsBlockLinear(name)) continue;
       OCTAVO_RETURN_IF_ERROR(CheckLinear(source, format::HfName({&name, layer, kWeight})));
     }
   }
+  const std::string head_weight = kHeadModule + std::string(kWeight);
   std::vector<Item> items;
   for (const std::string& name : source.tensor_names()) {
-    Item item{name, *source.FindTensor(name), ""};
+    Item item{name, *source.FindTensor(name), "", {}};
     const auto id = format::FindHfName(name);
-    if (id && id->suffix == kWeight && IsBlockLinear(*id->name) && id->layer < config.layers) {
+    if (plan.blocks.weight_bits < 16 && id && id->suffix == kWeight && IsBlockLinear(*id->name) &&
+        id->layer < config.layers) {
       item.module = name.substr(0, name.size() - kWeight.size());
+      item.scheme = plan.blocks;
+    } else if (plan.head && name == head_weight) {
+      continue;  // below; a tied model's copy of the embedding is replaced
     }
     items.push_back(std::move(item));
+  }
+  if (plan.head) {
+    const std::string from =
+        config.tied_embeddings ? kEmbeddingModule + std::string(kWeight) : head_weight;
+    OCTAVO_RETURN_IF_ERROR(CheckLinear(source, from));
+    items.push_back({head_weight, *source.FindTensor(from), kHeadModule, *plan.head});
   }
   return items;
 }
@@ -109,12 +114,12 @@ core::Status WriteItem(const Job& job, const Item& item, tensor::DType scale_dty
   if (item.module.empty()) {
     OCTAVO_RETURN_IF_ERROR(CopyTensor(job, item, writer));
   } else {
-    auto quantized = quant::RoundToNearest(item.view, job.scheme, scale_dtype, job.pool);
+    auto quantized = quant::RoundToNearest(item.view, item.scheme, scale_dtype, job.pool);
     if (!quantized.ok()) {
       return std::move(quantized).error().Context(job.source.path() + ": tensor '" +
                                                   core::Printable(item.name) + "'");
     }
-    OCTAVO_RETURN_IF_ERROR(format::WriteQuantizedLinear(writer, quantized.value(), job.scheme));
+    OCTAVO_RETURN_IF_ERROR(format::WriteQuantizedLinear(writer, quantized.value(), item.scheme));
   }
   job.source.DropPages(item.view);
   job.progress.Advance(Bytes(item));
@@ -136,9 +141,9 @@ core::Result<uint64_t> WriteWeights(const Job& job, const std::vector<Item>& ite
     if (item.module.empty()) {
       groups.push_back({{item.name, item.view.dtype, item.view.shape}});
     } else {
-      scale_dtype = quant::ScaleDTypeFor(item.view, job.scheme, job.pool);
+      scale_dtype = quant::ScaleDTypeFor(item.view, item.scheme, job.pool);
       groups.push_back(format::PlanQuantizedLinear(item.module, item.view.shape[0],
-                                                   item.view.shape[1], job.scheme, scale_dtype));
+                                                   item.view.shape[1], item.scheme, scale_dtype));
       job.source.DropPages(item.view);
       job.progress.Advance(Bytes(item));
     }
@@ -146,7 +151,9 @@ core::Result<uint64_t> WriteWeights(const Job& job, const std::vector<Item>& ite
   }
   job.progress.End();
   ShardedWriter writer(folder, std::move(groups), max_shard_bytes);
-  job.progress.Begin("quantize", job.source.weights_bytes(), "bytes");
+  int64_t all_bytes = 0;
+  for (const Item& item : items) all_bytes += Bytes(item);
+  job.progress.Begin("quantize", all_bytes, "bytes");
   for (size_t i = 0; i < items.size(); ++i) {
     OCTAVO_TRY(format::SafetensorsWriter * file, writer.NextGroup());
     OCTAVO_RETURN_IF_ERROR(WriteItem(job, items[i], scale_dtypes[i], *file));
@@ -156,18 +163,11 @@ core::Result<uint64_t> WriteWeights(const Job& job, const std::vector<Item>& ite
   return writer.total_bytes();
 }
 
-core::Status WriteConfig(const format::ModelFolder& source, const tensor::Scheme& scheme,
-                         const std::string& folder) {
-  core::Json config = source.config();
-  config["quantization_config"] = format::MakeQuantizationConfig(scheme, {"lm_head"});
-  return core::WriteFileAtomic(core::JoinPath(folder, "config.json"), core::DumpJson(config));
-}
-
 core::Json Details(const std::string& base_digest, const std::string& scheme,
                    const std::vector<Item>& items) {
   core::Json layers = core::Json::object();
   for (const Item& item : items) {
-    if (!item.module.empty()) layers[item.module] = scheme;
+    if (!item.module.empty()) layers[item.module] = tensor::SchemeName(item.scheme);
   }
   return {{"octavo_version", core::kVersion},
           {"base_digest", base_digest},
@@ -182,33 +182,37 @@ core::Json Details(const std::string& base_digest, const std::string& scheme,
 core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::string& out_dir,
                                        const QuantizeOptions& options, core::Progress& progress,
                                        const core::CancelToken& cancel) {
-  OCTAVO_TRY(const tensor::Scheme scheme, AvailableScheme(options.scheme));
+  OCTAVO_TRY(const LayerPlan plan, PlanLayers(options.scheme, options.head_bits));
+  if (!plan.quantizes())
+    return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
   OCTAVO_TRY(const format::ModelFolder source, format::ModelFolder::Open(model_dir));
   const auto in_source = [&](auto result) { return std::move(result).Context(model_dir); };
   OCTAVO_RETURN_IF_ERROR(in_source(RefuseQuantized(source.config())));
   OCTAVO_TRY(const model::ModelConfig config,
              in_source(model::LoadModelConfig(source.config(), model_dir)));
-  OCTAVO_TRY(const std::vector<Item> items, in_source(ListItems(source, config)));
+  OCTAVO_TRY(const std::vector<Item> items, in_source(ListItems(source, config, plan)));
   OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
 
   OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
   core::ThreadPool pool(options.threads);
-  const Job job{source, scheme, pool, progress, cancel};
+  const Job job{source, pool, progress, cancel};
   QuantizeSummary summary;
   OCTAVO_TRY(const uint64_t bytes,
              WriteWeights(job, items, options.max_shard_bytes, out.staging()));
-  OCTAVO_RETURN_IF_ERROR(WriteConfig(source, scheme, out.staging()));
+  OCTAVO_RETURN_IF_ERROR(
+      core::WriteFileAtomic(core::JoinPath(out.staging(), "config.json"),
+                            core::DumpJson(PlannedConfig(source.config(), plan))));
   for (const std::string& name : format::CompanionFiles(model_dir)) {
     OCTAVO_RETURN_IF_ERROR(
         core::CopyFileAtomic(core::JoinPath(model_dir, name), core::JoinPath(out.staging(), name)));
   }
-  core::Json details = Details(base_digest, tensor::SchemeName(scheme), items);
+  core::Json details = Details(base_digest, tensor::SchemeName(plan.blocks), items);
   summary.layers = static_cast<int64_t>(details["layers"].size());
   OCTAVO_TRY(const format::Manifest manifest,
              format::WriteManifest(out.staging(), "artifact", std::move(details)));
   OCTAVO_RETURN_IF_ERROR(out.Commit());
   summary.digest = format::ContentDigest(manifest);
-  summary.scheme = tensor::SchemeName(scheme);
+  summary.scheme = tensor::SchemeName(plan.blocks);
   summary.base_weights_bytes = source.weights_bytes();
   summary.weights_bytes = static_cast<int64_t>(bytes);
   return summary;

@@ -95,6 +95,50 @@ INSTANTIATE_TEST_SUITE_P(All, QuantizeEveryArchitecture,
                          testing::Values("llama", "llama3_rope", "llama_tied", "mistral_window",
                                          "qwen2", "qwen3"));
 
+TEST(Quantize, W8A8StoresBareCodesAndSaysThatActivationsAreInt8) {
+  const core::TempFolder temp;
+  ASSERT_TRUE(QuantizeTo(kModels + "qwen2", temp / "out", {.scheme = "w8a8"}).ok());
+  const auto made = format::ModelFolder::Open(temp / "out").value();
+  EXPECT_EQ(made.config()["quantization_config"]["format"], "int-quantized");
+  const auto quantization = format::QuantizationConfig::Parse(made.config()).value();
+  const std::string module = "model.layers.0.mlp.down_proj";
+  EXPECT_EQ(tensor::SchemeName(*quantization.SchemeOf(module)), "w8a8");
+  EXPECT_EQ(made.GetTensor(module + ".weight").value().dtype, tensor::DType::kI8);
+  EXPECT_FALSE(quantization.SchemeOf("lm_head").has_value());
+}
+
+TEST(Quantize, AnInt8HeadIsUntiedFromTheEmbeddingWhichStays) {
+  for (const char* scheme : {"w8a16", "w8a8"}) {
+    for (const char* model : {"llama_tied", "llama"}) {
+      const core::TempFolder temp;
+      const auto summary =
+          QuantizeTo(kModels + model, temp / "out", {.scheme = scheme, .head_bits = 8});
+      ASSERT_TRUE(summary.ok()) << summary.error().message();
+      const auto base = format::ModelFolder::Open(kModels + model).value();
+      const auto made = format::ModelFolder::Open(temp / "out").value();
+      EXPECT_EQ(made.config()["tie_word_embeddings"], false);
+      const auto quantization = format::QuantizationConfig::Parse(made.config()).value();
+      ASSERT_TRUE(quantization.SchemeOf("lm_head").has_value());
+      EXPECT_EQ(tensor::SchemeName(*quantization.SchemeOf("lm_head")), scheme);
+      const auto head =
+          format::ReadQuantizedLinear(made, "lm_head", *quantization.SchemeOf("lm_head"));
+      ASSERT_TRUE(head.ok()) << head.error().message();
+      const std::string embedding = "model.embed_tokens.weight";
+      const std::string source = std::string(model) == "llama_tied" ? embedding : "lm_head.weight";
+      const auto view = base.GetTensor(source).value();
+      std::vector<float> weights(static_cast<size_t>(view.elements()));
+      tensor::ConvertToFloat(view.dtype, view.bytes, weights);
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const float scale = head.value().scales[i / static_cast<size_t>(head.value().k)];
+        ASSERT_NEAR(static_cast<float>(head.value().codes[i]) * scale, weights[i], scale * 0.51F);
+      }
+      EXPECT_TRUE(std::ranges::equal(made.GetTensor(embedding).value().bytes,
+                                     base.GetTensor(embedding).value().bytes));
+      EXPECT_EQ(made.FindTensor("lm_head.weight") != nullptr, std::string(scheme) == "w8a8");
+    }
+  }
+}
+
 TEST(Quantize, SameInputsGiveTheSameBytesForAnyNumberOfThreads) {
   const core::TempFolder temp;
   ASSERT_TRUE(QuantizeTo(kModels + "qwen2", temp / "a", {.threads = 1}).ok());
@@ -167,7 +211,7 @@ TEST(Quantize, RefusesWhatIsQuantizedAlready) {
 
 TEST(Quantize, RefusesSchemesByNameAndSaysWhichThereAre) {
   const core::TempFolder temp;
-  for (const char* scheme : {"w4a16-g32", "w8a8", "w8a16-g64", "16", "int8"}) {
+  for (const char* scheme : {"w8a8-static", "16", "int8"}) {
     const auto summary = QuantizeTo(kModels + "llama", temp / "out", {.scheme = scheme});
     ASSERT_FALSE(summary.ok()) << scheme;
     EXPECT_EQ(summary.error().code(), core::ErrorCode::kUsage);

@@ -5,8 +5,22 @@
 #include <string_view>
 
 #include <malloc.h>
+#include <unistd.h>
 
 namespace octavo::core {
+namespace {
+
+// The value of a line like "VmHWM:   1234 kB".
+std::optional<int64_t> FieldBytes(const char* path, std::string_view field) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field))
+      return std::strtoll(line.c_str() + field.size(), nullptr, 10) * 1024;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 std::string CpuName() {
   std::ifstream file("/proc/cpuinfo");
@@ -18,13 +32,7 @@ std::string CpuName() {
 }
 
 std::optional<int64_t> PeakRssBytes() {
-  std::ifstream file("/proc/self/status");
-  for (std::string line; std::getline(file, line);) {
-    constexpr std::string_view kField = "VmHWM:";
-    if (line.starts_with(kField))
-      return std::strtoll(line.c_str() + kField.size(), nullptr, 10) * 1024;
-  }
-  return std::nullopt;
+  return FieldBytes("/proc/self/status", "VmHWM:");
 }
 
 bool ResetPeakRss() {
@@ -32,6 +40,20 @@ bool ResetPeakRss() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5" << std::flush;
   return file.good();
+}
+
+uint64_t LastLevelCacheBytes() {
+  for (const int name : {_SC_LEVEL4_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE}) {
+    const long bytes = ::sysconf(name);
+    if (bytes > 0) return static_cast<uint64_t>(bytes);
+  }
+  return 0;
+}
+
+std::optional<uint64_t> AvailableMemoryBytes() {
+  const auto bytes = FieldBytes("/proc/meminfo", "MemAvailable:");
+  if (!bytes) return std::nullopt;
+  return static_cast<uint64_t>(*bytes);
 }
 
 }  // namespace octavo::core

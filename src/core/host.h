@@ -17,4 +17,9 @@ std::optional<int64_t> PeakRssBytes();
 // Source: Linux, Documentation/filesystems/proc.rst, clear_refs.
 bool ResetPeakRss();
 
+// Of the largest cache that a core has; 0 where the system does not say.
+uint64_t LastLevelCacheBytes();
+// What can be taken without swapping (MemAvailable); nothing where /proc does not say.
+std::optional<uint64_t> AvailableMemoryBytes();
+
 }  // namespace octavo::core

@@ -80,6 +80,10 @@ int64_t Engine::free_kv_tokens() const {
   return state_->kv->free_blocks() * model::kKvBlockPositions;
 }
 
+int64_t Engine::kv_bytes_per_token() const {
+  return state_->kv->block_bytes() / model::kKvBlockPositions;
+}
+
 Sequence Engine::NewSequence() {
   return Sequence(model::KvSequence(state_->kv.get()));
 }

@@ -72,6 +72,8 @@ class Engine {
   const text::Tokenizer* tokenizer() const;
   // Positions of KV memory that no sequence holds.
   int64_t free_kv_tokens() const;
+  // K and V of one position in all layers.
+  int64_t kv_bytes_per_token() const;
 
   Sequence NewSequence();
   // Appends each step's tokens to its sequence and returns the asked-for rows of logits, step after

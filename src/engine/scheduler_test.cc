@@ -1,5 +1,6 @@
 #include "engine/scheduler.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
@@ -19,6 +20,13 @@ class Listener {
       tokens_.insert(tokens_.end(), event.tokens.begin(), event.tokens.end());
       if (event.finish != FinishReason::kNone) finish_ = event.finish;
       changed_.notify_all();
+    };
+  }
+  // The same, and from the second token on whoever brings one waits until `open` is set.
+  std::function<void(GenerationEvent&&)> HeldCallback(std::atomic<bool>& open) {
+    return [this, &open, note = Callback()](GenerationEvent&& event) {
+      note(std::move(event));
+      if (tokens().size() >= 2) open.wait(false);
     };
   }
   FinishReason WaitForEnd() {
@@ -87,10 +95,15 @@ TEST(Scheduler, ACancelledRequestEndsAndGivesItsMemoryBack) {
     Scheduler scheduler(*engine, options);
     Listener first;
     Listener queued;
-    const auto id = scheduler.Submit(Request({1, 2, 3}, 250, first)).value();
+    std::atomic<bool> open{false};
+    GenerationRequest running = Request({1, 2, 3}, 250, first);
+    running.on_event = first.HeldCallback(open);
+    const auto id = scheduler.Submit(std::move(running)).value();
     const auto waiting = scheduler.Submit(Request({1, 2, 3}, 250, queued)).value();
     first.WaitForTokens(2);
     scheduler.Cancel(waiting);
+    open = true;
+    open.notify_all();
     EXPECT_EQ(queued.WaitForEnd(), FinishReason::kCancelled);
     EXPECT_TRUE(queued.tokens().empty());
     scheduler.Cancel(id);

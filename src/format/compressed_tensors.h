@@ -24,10 +24,15 @@ int64_t PackedWords(int64_t codes, int bits);
 void PackRow(std::span<const int8_t> codes, int bits, std::span<int32_t> words);
 void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes);
 
-// The quantization_config object of a folder whose linear modules all have `scheme` except the
-// `ignored` ones (exact names), which stay as they are. Only the classic keys, because other
-// loaders refuse unknown ones.
-core::Json MakeQuantizationConfig(const tensor::Scheme& scheme,
+// The scheme of the modules that `targets` names: "Linear" for all that no other group names, or
+// exact names.
+struct SchemeGroup {
+  std::vector<std::string> targets;
+  tensor::Scheme scheme;
+};
+// The quantization_config object of a folder with these groups; the `ignored` modules (exact names)
+// stay as they are. Only the classic keys, because other loaders refuse unknown ones.
+core::Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
                                   const std::vector<std::string>& ignored);
 
 // What the quantization_config of a folder says about one linear module
@@ -43,12 +48,8 @@ class QuantizationConfig {
   std::optional<tensor::Scheme> SchemeOf(std::string_view module) const;
 
  private:
-  struct Group {
-    std::vector<std::string> targets;  // "Linear", exact module paths, or "re:" and a pattern
-    tensor::Scheme scheme;
-  };
   core::Status AddGroup(const core::Json& json, const std::string& folder_format);
-  std::vector<Group> groups_;
+  std::vector<SchemeGroup> groups_;  // targets may also be "re:" and a pattern
   std::vector<std::string> ignore_;
 };
 

@@ -74,7 +74,8 @@ TEST(PackRow, UnpackGivesEveryCodeBack) {
 TEST(QuantizationConfig, ReadsWhatItMakes) {
   for (const char* name : {"w8a16", "w8a16-g64", "w4a16-g32", "w8a8", "w8a8-static"}) {
     const Scheme scheme = tensor::ParseScheme(name).value();
-    const Json config = {{"quantization_config", MakeQuantizationConfig(scheme, {"lm_head"})}};
+    const Json config = {
+        {"quantization_config", MakeQuantizationConfig({{{"Linear"}, scheme}}, {"lm_head"})}};
     const auto parsed = QuantizationConfig::Parse(config);
     ASSERT_TRUE(parsed.ok()) << parsed.error().message();
     EXPECT_EQ(parsed.value().SchemeOf("model.layers.0.mlp.up_proj"), scheme) << name;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include <fmt/format.h>
+
 #include "format/compressed_tensors.h"
 
 namespace octavo::format {
@@ -22,6 +24,24 @@ Json MakeArguments(int bits, const char* strategy, int64_t group_size, bool dyna
           {"strategy", strategy},
           {"group_size", group_size > 0 ? Json(group_size) : Json()},
           {"dynamic", dynamic}};
+}
+
+// Weight-only codes are packed, others are not.
+std::string_view FormatOf(const Scheme& scheme) {
+  return scheme.activations == Activations::kFloat ? "pack-quantized" : "int-quantized";
+}
+
+Json MakeGroup(const SchemeGroup& group) {
+  const Scheme& scheme = group.scheme;
+  const bool is_static = scheme.activations == Activations::kStaticPerTensor;
+  Json activations;
+  if (scheme.activations != Activations::kFloat)
+    activations = MakeArguments(8, is_static ? "tensor" : "token", 0, !is_static);
+  return {{"targets", group.targets},
+          {"weights", MakeArguments(scheme.weight_bits, scheme.group_size > 0 ? "group" : "channel",
+                                    scheme.group_size, false)},
+          {"input_activations", std::move(activations)},
+          {"output_activations", nullptr}};
 }
 
 core::Status RequireInt(const Json& arguments) {
@@ -149,10 +169,9 @@ core::Status CheckTarget(const std::string& target) {
   return CheckPattern(target);
 }
 
-// Formats pair with schemes: weight-only codes are packed, others are not.
+// Formats pair with schemes.
 core::Status CheckFormat(const std::string& format, const Scheme& scheme) {
-  const std::string_view expected =
-      scheme.activations == Activations::kFloat ? "pack-quantized" : "int-quantized";
+  const std::string_view expected = FormatOf(scheme);
   if (format == expected) return {};
   return core::Unsupported("format '" + core::Printable(format) + "' for " +
                            tensor::SchemeName(scheme) + "; octavo reads it as " +
@@ -174,21 +193,21 @@ core::Status RefuseExtras(const Json& object) {
 
 }  // namespace
 
-Json MakeQuantizationConfig(const Scheme& scheme, const std::vector<std::string>& ignored) {
-  const bool packed = scheme.activations == Activations::kFloat;
-  const bool is_static = scheme.activations == Activations::kStaticPerTensor;
-  Json group = {
-      {"targets", {"Linear"}},
-      {"weights", MakeArguments(scheme.weight_bits, scheme.group_size > 0 ? "group" : "channel",
-                                scheme.group_size, false)},
-      {"input_activations", nullptr},
-      {"output_activations", nullptr}};
-  if (!packed)
-    group["input_activations"] = MakeArguments(8, is_static ? "tensor" : "token", 0, !is_static);
+Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
+                            const std::vector<std::string>& ignored) {
+  Json config_groups = Json::object();
+  bool same_format = true;
+  for (const SchemeGroup& group : groups) {
+    config_groups[fmt::format("group_{}", config_groups.size())] = MakeGroup(group);
+    same_format = same_format && FormatOf(group.scheme) == FormatOf(groups.front().scheme);
+  }
+  for (size_t i = 0; i < groups.size() && !same_format; ++i)
+    config_groups[fmt::format("group_{}", i)]["format"] = FormatOf(groups[i].scheme);
   return {{"quant_method", "compressed-tensors"},
-          {"format", packed ? "pack-quantized" : "int-quantized"},
+          {"format",
+           same_format ? FormatOf(groups.front().scheme) : std::string_view("mixed-precision")},
           {"quantization_status", "compressed"},
-          {"config_groups", {{"group_0", std::move(group)}}},
+          {"config_groups", std::move(config_groups)},
           {"ignore", ignored},
           {"kv_cache_scheme", nullptr},
           {"global_compression_ratio", nullptr}};
@@ -227,7 +246,7 @@ core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
 }
 
 core::Status QuantizationConfig::AddGroup(const Json& json, const std::string& folder_format) {
-  Group group;
+  SchemeGroup group;
   OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(
       json, {"targets", "weights", "input_activations", "output_activations", "format"}));
   OCTAVO_TRY(group.targets, core::GetStrings(json, "targets"));
@@ -253,7 +272,7 @@ std::optional<Scheme> QuantizationConfig::SchemeOf(std::string_view module) cons
     if (Matches(target, module)) return std::nullopt;
   }
   // An exact name or a pattern is more specific than the class.
-  for (const Group& group : groups_) {
+  for (const SchemeGroup& group : groups_) {
     for (const std::string& target : group.targets) {
       if (target != "Linear" && Matches(target, module)) return group.scheme;
     }
@@ -264,7 +283,7 @@ std::optional<Scheme> QuantizationConfig::SchemeOf(std::string_view module) cons
       module.substr(module.size() - kEmbedding.size()) == kEmbedding) {
     return std::nullopt;
   }
-  for (const Group& group : groups_) {
+  for (const SchemeGroup& group : groups_) {
     if (std::find(group.targets.begin(), group.targets.end(), "Linear") != group.targets.end())
       return group.scheme;
   }

@@ -3,6 +3,8 @@
 #include <cstdint>
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace octavo::kernels {
 namespace {
@@ -27,6 +29,13 @@ uint64_t EnabledState() {
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
+// Linux gives the tiles' 8 KiB of state only to processes that ask (Documentation/x86/xstate).
+bool AskForTiles() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 // Bit numbers: Intel SDM volume 2A, CPUID.
 CpuFeatures Detect() {
   CpuFeatures out;
@@ -36,7 +45,6 @@ CpuFeatures Detect() {
   const uint64_t state = EnabledState();
   const bool os_avx = (state & 0x6U) == 0x6U;
   const bool os_avx512 = (state & 0xE6U) == 0xE6U;
-  const bool os_amx = (state & 0x60000U) == 0x60000U;
   const Registers seven = Cpuid(7, 0);
   const Registers seven_one = Cpuid(7, 1);
   out.avx2 = os_avx && bit(seven.b, 5) && bit(one.c, 12) && bit(one.c, 29);
@@ -44,8 +52,9 @@ CpuFeatures Detect() {
                bit(seven.b, 31);
   out.avx512_vnni = out.avx512 && bit(seven.c, 11);
   out.avx512_bf16 = out.avx512 && bit(seven_one.a, 5);
-  out.amx_int8 = os_amx && out.avx512_vnni && bit(seven.d, 24) && bit(seven.d, 25);
-  out.amx_bf16 = os_amx && out.avx512_vnni && bit(seven.d, 24) && bit(seven.d, 22);
+  const bool tiles = (state & 0x60000U) == 0x60000U && bit(seven.d, 24) && AskForTiles();
+  out.amx_int8 = tiles && out.avx512_vnni && bit(seven.d, 25);
+  out.amx_bf16 = tiles && out.avx512_vnni && bit(seven.d, 22);
   return out;
 }
 

@@ -11,11 +11,15 @@ extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
 extern const KernelTable kAvx512VnniTable;
 extern const KernelTable kAvx512VnniBf16Table;
+extern const KernelTable kAmxTable;
+extern const KernelTable kAmxModelTable;
 
 namespace {
 
-constexpr const KernelTable* kTables[] = {&kAvx512VnniBf16Table, &kAvx512VnniTable, &kAvx512Table,
-                                          &kAvx2Table, &kScalarTable};
+// The software model comes after `scalar`, which every CPU runs: it is never the best.
+constexpr const KernelTable* kTables[] = {&kAmxTable,     &kAvx512VnniBf16Table, &kAvx512VnniTable,
+                                          &kAvx512Table,  &kAvx2Table,           &kScalarTable,
+                                          &kAmxModelTable};
 
 std::atomic<const KernelTable*> active_table{nullptr};
 
@@ -32,6 +36,10 @@ core::Result<const KernelTable*> Choose() {
 
 std::span<const KernelTable* const> AllTables() {
   return kTables;
+}
+
+const KernelTable& ScalarTable() {
+  return kScalarTable;
 }
 
 core::Result<const KernelTable*> SelectTable(std::string_view isa) {

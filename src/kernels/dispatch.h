@@ -9,8 +9,10 @@
 
 namespace octavo::kernels {
 
-// All tables built into this binary, best first; `scalar`, the definition, is the last.
+// All tables built into this binary, best first.
 std::span<const KernelTable* const> AllTables();
+// The definition of all others.
+const KernelTable& ScalarTable();
 // The table of that name if this CPU runs it; else an Error that lists the ones it does.
 core::Result<const KernelTable*> SelectTable(std::string_view isa);
 // The table in use: chosen at the first call from OCTAVO_ISA or the CPU. Call CheckIsaOverride

@@ -54,14 +54,16 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
   const KernelTable& table = ActiveTable();
   const MatMulEntry* entries[kMaxProducts];
   int64_t panels = 0;
+  int64_t piece_rows = kPieceRows;
   for (size_t i = 0; i < products.size(); ++i) {
     const PackedMatrix& weight = *products[i].weight;
     entries[i] = &EntryOf(table, x.type(), weight.storage());
     OCTAVO_CHECK(weight.k() == x.k() && entries[i]->run != nullptr);
     panels += Panels(weight);
+    piece_rows = std::min(piece_rows, entries[i]->piece_rows);
   }
-  const int64_t row_pieces = (x.rows() + kPieceRows - 1) / kPieceRows;
-  // A panel's weights are unpacked once for up to kPieceRows rows, so the row pieces of one panel
+  const int64_t row_pieces = (x.rows() + piece_rows - 1) / piece_rows;
+  // A panel's weights are unpacked once for up to piece_rows rows, so the row pieces of one panel
   // stay together.
   pool.ParallelFor(panels * row_pieces, 1, [&](int64_t begin, int64_t end) {
     float* scratch = ThreadScratch(kPieceScratch);
@@ -69,9 +71,9 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
       int64_t panel = i / row_pieces;
       size_t which = 0;
       while (panel >= Panels(*products[which].weight)) panel -= Panels(*products[which++].weight);
-      const int64_t first_row = i % row_pieces * kPieceRows;
+      const int64_t first_row = i % row_pieces * piece_rows;
       entries[which]->run(PieceOf(x, products[which], panel, first_row,
-                                  std::min(kPieceRows, x.rows() - first_row), scratch));
+                                  std::min(piece_rows, x.rows() - first_row), scratch));
     }
   });
   for (size_t i = 0; i < products.size(); ++i) {

@@ -9,3 +9,6 @@ list(APPEND avx512_options $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>
 set_source_files_properties(${dir}/isa/avx512.cc PROPERTIES COMPILE_OPTIONS "${avx512_options}")
 set_source_files_properties(${dir}/isa/avx512_vnni.cc PROPERTIES COMPILE_OPTIONS
   "${avx512_options};-mavx512vnni;-mavx512bf16")
+set_source_files_properties(${dir}/isa/amx.cc PROPERTIES COMPILE_OPTIONS
+  "${avx512_options};-mavx512vnni;-mavx512bf16;-mamx-tile;-mamx-int8;-mamx-bf16")
+set_source_files_properties(${dir}/isa/amx_model.cc PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-O2")

@@ -31,12 +31,13 @@ enum class InputType : uint8_t { kF32, kBf16, kI8 };
 inline constexpr int kInputCount = 3;
 
 // At most this many rows and blocks in one piece, and this much scratch (f32, 64-byte aligned) for
-// it.
-inline constexpr int64_t kPieceRows = 128;
+// it: a panel of weights, sums, and the ends of rows and blocks that fill no tile.
+inline constexpr int64_t kPieceRows = 512;
 inline constexpr int64_t kPieceBlocks = 4;
 inline constexpr int64_t kPanelInputs = 512;
 inline constexpr int64_t kPieceScratch =
-    (kPanelInputs + kPieceRows) * kPieceBlocks * kBlockFeatures;
+    (kPanelInputs + kPieceRows) * kPieceBlocks * kBlockFeatures +
+    (kPieceRows + kPieceBlocks * kBlockFeatures) * kBlockFeatures;
 
 // The largest K of an integer sum: K * 255 * 128 stays below 2^31.
 inline constexpr int64_t kMaxIntegerInputs = int64_t{1} << 16;
@@ -47,7 +48,8 @@ inline constexpr float kZeroRow = 0x1p-100F;
 // One piece of out = x * weight^T * scale + bias. For each output, from a = 0:
 //   kF32:  a = fma(w[k], x[k], a) for k = 0, 1, 2, ...
 //   kBf16: the same for k = 1, 0, 3, 2, ... (the order of VDPBF16PS; products of bf16 are exact in
-//   f32) kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
+//          f32); on AMX the order of TDPBF16PS, which isa/amx_model.cc defines
+//   kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
 // and then scales ? (bias ? fma(a, scale, bias) : a * scale) : (bias ? a + bias : a).
 struct MatMulPiece {
   const void* x;  // [rows, k]: f32, bf16 (k padded with zero to 2) or int8 (padded with zero to 4)
@@ -101,6 +103,13 @@ struct MatMulEntry {
   const char* name;  // e.g. "w8a16_f32"
   const char* isa;
   void (*run)(const MatMulPiece& piece);
+  int64_t piece_rows = 128;  // rows of a piece at which it runs best, at most kPieceRows
+};
+
+// Multiply-adds on registers alone: the most that this ISA does.
+struct PeakEntry {
+  int64_t multiply_adds;         // of one round
+  float (*run)(int64_t rounds);  // what it returns only keeps the work from being left out
 };
 
 struct KernelTable {
@@ -124,6 +133,10 @@ struct KernelTable {
   // codes[i] = round half even(x[i] * (127 / absmax)), scale = absmax / 127; a row of zeros has
   // scale 1. x must be finite.
   void (*quantize_row)(const float* x, int64_t n, int8_t* codes, float* scale, int32_t* sum);
+  // By InputType; an entry without `run` is not there.
+  PeakEntry peaks[kInputCount];
+  // Reads n floats, a multiple of 64, and does as little as it can with them.
+  float (*read)(const float* x, int64_t n);
 };
 
 }  // namespace octavo::kernels

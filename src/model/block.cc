@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/clock.h"
 #include "kernels/elementwise.h"
 #include "model/attention.h"
 
@@ -61,8 +62,10 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
     kernels::RmsNorm(q, w.q_norm.data(), rows * config.heads, config.head_dim, eps, q, pool);
     kernels::RmsNorm(k, w.k_norm.data(), rows * config.kv_heads, config.head_dim, eps, k, pool);
   }
+  const core::Stopwatch watch;
   RotateAndStore(config, layer, batch, q, k, v, kv, pool);
   Attend(config, layer, batch, q, kv, attention, pool);
+  context.profile.attention_seconds += watch.Seconds();
   Project(context, layer, attention, rows, {{&w.o_proj, projected}}, scratch.activations);
   kernels::Add(hidden, projected, rows, config.hidden_size, pool);
 

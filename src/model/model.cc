@@ -21,6 +21,7 @@ struct Model::State {
   std::vector<float> rope_frequencies;
   BlockScratch scratch;
   Tap tap;
+  Profile profile;
 
   const kernels::PackedMatrix& embedding_rows() const {
     return embedding.n() > 0 ? embedding : lm_head.weight();
@@ -74,7 +75,7 @@ core::Result<std::unique_ptr<Model>> Model::Load(const format::ModelFolder& fold
   const auto load = [&]() -> core::Result<std::unique_ptr<Model>> {
     OCTAVO_TRY(const auto quantization, format::QuantizationConfig::Parse(folder.config()));
     std::unique_ptr<State> state(
-        new State{config, options.compute, pool, {}, {}, {}, {}, {}, {}, {}});
+        new State{config, options.compute, pool, {}, {}, {}, {}, {}, {}, {}, {}});
     const int64_t v = config.vocab_size;
     const int64_t hidden = config.hidden_size;
     for (int64_t i = 0; i < config.layers; ++i) {
@@ -124,6 +125,16 @@ int64_t Model::resident_bytes() const {
   return bytes + floats(state_->final_norm);
 }
 
+int64_t Model::step_bytes() const {
+  return resident_bytes() - state_->embedding.bytes();
+}
+const Profile& Model::profile() const {
+  return state_->profile;
+}
+void Model::ResetProfile() {
+  state_->profile = {};
+}
+
 std::vector<const Linear*> Model::linears() const {
   std::vector<const Linear*> out;
   for (const BlockWeights& b : state_->blocks) {
@@ -151,7 +162,8 @@ void Model::Prepare(std::span<const BatchSegment> segments, Batch& batch) const 
 }
 
 void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) {
-  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap};
+  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
+                               state_->profile};
   ForwardBlock(context, state_->blocks[static_cast<size_t>(layer)], layer, batch, kv,
                state_->scratch, hidden);
 }
@@ -160,7 +172,8 @@ void Model::Head(const float* hidden, int64_t rows, float* logits) {
   float* normed = state_->scratch.normed.Reserve(rows * state_->config.hidden_size);
   kernels::RmsNorm(hidden, state_->final_norm.data(), rows, state_->config.hidden_size,
                    static_cast<float>(state_->config.rms_norm_eps), normed, state_->pool);
-  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap};
+  const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
+                               state_->profile};
   Project(context, -1, normed, rows, {{&state_->lm_head, logits}}, state_->scratch.activations);
 }
 

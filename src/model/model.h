@@ -16,6 +16,7 @@
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/linear.h"
+#include "model/profile.h"
 #include "model/tap.h"
 
 namespace octavo::model {
@@ -38,6 +39,10 @@ class Model {
   Compute compute() const;
   // Bytes of packed weights, scales, norms and embeddings that stay in memory.
   int64_t resident_bytes() const;
+  // Of these, what every step reads: all but an embedding of its own.
+  int64_t step_bytes() const;
+  const Profile& profile() const;
+  void ResetProfile();
   // Every linear layer, lm_head last; what it stores, runs and has counted.
   std::vector<const Linear*> linears() const;
   void set_tap(Tap tap);

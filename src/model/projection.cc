@@ -3,6 +3,7 @@
 #include <span>
 
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace octavo::model {
 namespace {
@@ -41,9 +42,15 @@ void Project(const ForwardContext& context, int64_t layer, const float* in, int6
     for (const Projection& p : projections) linears[count++] = p.linear;
     context.tap(layer, std::span(linears, count), in, rows);
   }
+  const core::Stopwatch watch;
   for (const auto type :
        {kernels::InputType::kF32, kernels::InputType::kBf16, kernels::InputType::kI8}) {
     ProjectAs(type, context, in, rows, projections, activations);
+  }
+  context.profile.linear_seconds += watch.Seconds();
+  for (const Projection& p : projections) {
+    context.profile.linear_multiply_adds +=
+        static_cast<double>(rows) * static_cast<double>(p.linear->n() * p.linear->k());
   }
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/activations.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/profile.h"
 #include "model/tap.h"
 
 namespace octavo::model {
@@ -19,6 +20,7 @@ struct ForwardContext {
   Compute compute;
   core::ThreadPool& pool;
   const Tap& tap;
+  Profile& profile;
 };
 
 struct Projection {

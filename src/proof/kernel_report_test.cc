@@ -33,7 +33,8 @@ void CallOnce(const model::Linear& linear, core::ThreadPool& pool) {
   kernels::Activations activations;
   const model::Tap no_tap;
   const model::ModelConfig config;
-  model::Project({config, model::Compute::kF32, pool, no_tap}, 0, in.data(), 1,
+  model::Profile profile;
+  model::Project({config, model::Compute::kF32, pool, no_tap, profile}, 0, in.data(), 1,
                  {{&linear, out.data()}}, activations);
 }
 
@@ -87,7 +88,8 @@ void WriteInt8Copy(const std::string& from, const std::string& to) {
   }
   ASSERT_TRUE(writer.value().Commit().ok());
   core::Json config = source.config();
-  config["quantization_config"] = format::MakeQuantizationConfig(scheme, {"lm_head"});
+  config["quantization_config"] =
+      format::MakeQuantizationConfig({{{"Linear"}, scheme}}, {"lm_head"});
   ASSERT_TRUE(core::WriteFileAtomic(to + "/config.json", core::DumpJson(config)).ok());
 }
 

@@ -45,9 +45,14 @@ Result<Pipeline> Parse(const Json& document, const std::string& toml_path) {
   OCTAVO_TRY(const auto run, core::GetOptionalString(document, "run"));
   out.run_dir = path(run.value_or("octavo-run"));
 
-  OCTAVO_TRY(const Json quantize, Table(document, "quantize", {"scheme"}));
+  OCTAVO_TRY(const Json quantize, Table(document, "quantize", {"scheme", "head"}));
   OCTAVO_TRY(const auto scheme, core::GetOptionalString(quantize, "scheme").Context("[quantize]"));
-  if (scheme) out.scheme = *scheme;
+  if (scheme) out.quantize.scheme = *scheme;
+  OCTAVO_TRY(const auto head, core::GetOptionalInt(quantize, "head").Context("[quantize]"));
+  if (head && *head != 16 && *head != 8) {
+    return core::Invalid(fmt::format("[quantize]: 'head' is {}, expected 16 or 8", *head));
+  }
+  if (head) out.quantize.head_bits = static_cast<int>(*head);
 
   OCTAVO_TRY(const Json eval, Table(document, "eval", {"suite", "compute", "kv"}));
   OCTAVO_TRY(const std::string suite, core::GetString(eval, "suite").Context("[eval]"));

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "compress/quantize.h"
 #include "core/result.h"
 #include "eval/evaluate.h"
 
@@ -13,7 +14,7 @@ namespace octavo::workflow {
 struct Pipeline {
   std::string base;     // a model folder or a .gguf file
   std::string run_dir;  // where the steps leave what they make
-  std::string scheme = "w8a16";
+  compress::QuantizeOptions quantize;
   std::string suite;
   eval::EvalOptions eval;
   std::optional<std::string> policy;  // absent: eval::DefaultPolicy
@@ -24,7 +25,8 @@ struct Pipeline {
 //   base = "SmolLM2-135M-Instruct.gguf"
 //   run = "octavo-run"        # default
 //   [quantize]
-//   scheme = "w8a16"          # default
+//   scheme = "w8a16"          # default; see octavo quantize
+//   head = 16                 # default, or 8: bits of lm_head
 //   [eval]
 //   suite = "suite.toml"
 //   compute = "f32"           # of the candidate: default, or "bf16"

@@ -61,15 +61,16 @@ Result<Json> RunPull(Work& work) {
 Result<Json> QuantizeInputs(Work& work) {
   return Json{{"octavo_version", core::kVersion},
               {"base", work.results["pull"]["digest"]},
-              {"scheme", work.pipeline.scheme}};
+              {"scheme", work.pipeline.quantize.scheme},
+              {"head", work.pipeline.quantize.head_bits}};
 }
 bool QuantizePresent(const Work& work, const Json& result) {
   return HoldsContent(work.artifact_dir(), result);
 }
 Result<Json> RunQuantize(Work& work) {
   OCTAVO_TRY(const compress::QuantizeSummary summary,
-             compress::Quantize(work.base_dir(), work.artifact_dir(),
-                                {.scheme = work.pipeline.scheme}, work.progress, work.cancel));
+             compress::Quantize(work.base_dir(), work.artifact_dir(), work.pipeline.quantize,
+                                work.progress, work.cancel));
   return Json{{"digest", summary.digest},
               {"scheme", summary.scheme},
               {"layers", summary.layers},

@@ -45,6 +45,7 @@ bool Supported(const CpuFeatures& cpu) {
 }  // namespace
 
 extern const KernelTable kAvx512Table;
-const KernelTable kAvx512Table = OCTAVO_KERNEL_TABLE("avx512", Supported, nullptr, nullptr);
+const KernelTable kAvx512Table =
+    OCTAVO_KERNEL_TABLE("avx512", Supported, kIntProducts, kNoProducts);
 
 }  // namespace octavo::kernels

@@ -7,28 +7,7 @@
 namespace octavo::kernels {
 namespace {
 
-#include "kernels/generic/avx512_vec.inc"
-
-// VPDPBUSD takes one unsigned operand: the weights with 128 added, which adds 128 times the sum of
-// the row's codes.
-using CodeVec = __m512i;
-inline CodeVec LoadCodes(const char* p) {
-  return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
-}
-inline IntVec DotCodes(IntVec sum, CodeVec w, int32_t four) {
-  return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
-}
-inline IntVec RemoveOffset(IntVec sum, int32_t row_sum) {
-  return _mm512_sub_epi32(sum, _mm512_set1_epi32(128 * row_sum));
-}
-
-// 32 registers: 24 sums, 4 weights and the broadcast input.
-constexpr int kTileRows = 6;
-constexpr int kTileBlocks = 4;
-constexpr int kStreamBlocks = 4;
-constexpr int kIntTileRows = 6;
-constexpr int kIntTileBlocks = 4;
-
+#include "kernels/generic/avx512_vnni_vec.inc"
 #include "kernels/generic/body.inc"
 
 // bf16.inc builds on body.inc.
@@ -45,9 +24,10 @@ bool HasVnniAndBf16(const CpuFeatures& cpu) {
 }  // namespace
 
 extern const KernelTable kAvx512VnniTable;
-const KernelTable kAvx512VnniTable = OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnni, nullptr, nullptr);
+const KernelTable kAvx512VnniTable =
+    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnni, kIntProducts, kNoProducts);
 extern const KernelTable kAvx512VnniBf16Table;
-const KernelTable kAvx512VnniBf16Table = OCTAVO_KERNEL_TABLE(
-    "avx512_vnni", HasVnniAndBf16, Bf16MatMulBody<PairsFromBf16>, Bf16MatMulBody<PairsFromI8>);
+const KernelTable kAvx512VnniBf16Table =
+    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnniAndBf16, kIntProducts, kBf16Products);
 
 }  // namespace octavo::kernels

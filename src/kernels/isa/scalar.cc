@@ -218,6 +218,18 @@ void QuantizeRow(const float* x, int64_t n, int8_t* codes, float* scale, int32_t
   }
 }
 
+float PeakFloat(int64_t rounds) {
+  float sum = 0;
+  for (int64_t i = 0; i < rounds; ++i) sum = std::fma(sum, 0.999F, 0.001F);
+  return sum;
+}
+
+float Read(const float* x, int64_t n) {
+  float largest = x[0];
+  for (int64_t i = 1; i < n; ++i) largest = std::fmax(largest, x[i]);
+  return largest;
+}
+
 bool Supported(const CpuFeatures&) {
   return true;
 }
@@ -244,6 +256,8 @@ const KernelTable kScalarTable = {
     RoundToBf16,
     ToBf16,
     QuantizeRow,
+    {{1, PeakFloat}, {}, {}},
+    Read,
 };
 
 }  // namespace octavo::kernels

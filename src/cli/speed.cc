@@ -1,0 +1,206 @@
+#include "cli/speed.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/engine_arguments.h"
+#include "core/clock.h"
+#include "core/random.h"
+#include "stats/quantile.h"
+
+namespace octavo::cli {
+namespace {
+
+using core::Json;
+using core::Result;
+using engine::TokenId;
+
+constexpr int kRounds = 3;
+constexpr double kHighestFraction = 1.02;
+
+// The work does not depend on which ids they are.
+std::vector<TokenId> RandomIds(const engine::Engine& engine, int64_t count) {
+  core::Random random(1);
+  std::vector<TokenId> ids(static_cast<size_t>(count));
+  for (TokenId& id : ids) {
+    id = static_cast<TokenId>(random.Below(static_cast<uint64_t>(engine.config().vocab_size)));
+  }
+  return ids;
+}
+
+Result<double> PrefillSeconds(engine::Engine& engine, int64_t tokens, int64_t prompts) {
+  const std::vector<TokenId> ids = RandomIds(engine, tokens);
+  std::vector<engine::Sequence> sequences;
+  for (int64_t i = 0; i < prompts; ++i) sequences.push_back(engine.NewSequence());
+  std::vector<engine::Step> steps;
+  for (engine::Sequence& sequence : sequences) steps.push_back({&sequence, ids, tokens - 1});
+  const core::Stopwatch watch;
+  OCTAVO_RETURN_IF_ERROR(engine.Forward(steps));
+  return watch.Seconds();
+}
+
+// Seconds of `tokens` steps that each write one token of `batch` sequences, behind `context` ones.
+Result<double> DecodeSeconds(engine::Engine& engine, int64_t batch, int64_t context,
+                             int64_t tokens) {
+  const std::vector<TokenId> ids = RandomIds(engine, context);
+  std::vector<engine::Sequence> sequences;
+  for (int64_t i = 0; i < batch; ++i) sequences.push_back(engine.NewSequence());
+  std::vector<engine::Step> steps;
+  for (engine::Sequence& sequence : sequences) {
+    const engine::Step prefill{&sequence, ids, context};
+    OCTAVO_RETURN_IF_ERROR(engine.Forward({&prefill, 1}));
+    steps.push_back({&sequence, std::span(ids).first(1), 0});
+  }
+  const core::Stopwatch watch;
+  for (int64_t i = 0; i < tokens; ++i) OCTAVO_RETURN_IF_ERROR(engine.Forward(steps));
+  return watch.Seconds();
+}
+
+template <typename Measure>
+Result<double> MedianSeconds(const core::CancelToken& cancel, const Measure& measure) {
+  std::vector<double> seconds;
+  for (int round = 0; round <= kRounds; ++round) {
+    OCTAVO_RETURN_IF_ERROR(cancel.Check());
+    OCTAVO_TRY(const double one, measure());
+    if (round > 0) seconds.push_back(one);
+  }
+  return stats::Median(seconds);
+}
+
+std::optional<double> PeakOf(kernels::InputType type, const kernels::MachineLimits& limits) {
+  switch (type) {
+    case kernels::InputType::kI8:
+      return limits.int8_ops_per_s;
+    case kernels::InputType::kBf16:
+      return limits.bf16_ops_per_s ? limits.bf16_ops_per_s : limits.f32_ops_per_s;
+    case kernels::InputType::kF32:
+      return limits.f32_ops_per_s;
+  }
+  return std::nullopt;
+}
+
+// Seconds that the linear layers take at the machine's peak for `rows` rows, of which `head_rows`
+// go through lm_head.
+double LinearLimitSeconds(const engine::Engine& engine, int64_t rows, int64_t head_rows,
+                          const kernels::MachineLimits& limits) {
+  const model::Model& model = engine.model();
+  const std::vector<const model::Linear*> linears = model.linears();
+  double seconds = 0;
+  for (const model::Linear* linear : linears) {
+    const auto peak = PeakOf(linear->input(model.compute()), limits);
+    const int64_t these = linear == linears.back() ? head_rows : rows;
+    const double operations =
+        2.0 * static_cast<double>(these) * static_cast<double>(linear->n() * linear->k());
+    if (peak) seconds += operations / *peak;
+  }
+  return seconds;
+}
+
+core::Status CheckFraction(double fraction, std::string_view what) {
+  if (fraction <= kHighestFraction) return {};
+  return core::Exhausted(
+      fmt::format("{} ran at {:.2f} of the machine's limit: something else kept the machine busy "
+                  "while its limit was measured; run again on a quiet machine",
+                  what, fraction));
+}
+
+Result<Json> MeasurePrefill(engine::Engine& engine, const SpeedOptions& options,
+                            const std::optional<kernels::MachineLimits>& limits,
+                            const core::CancelToken& cancel) {
+  const int64_t rows = options.prefill * options.prompts;
+  double linear_seconds = 0;
+  double attention_seconds = 0;
+  double all_seconds = 0;
+  int rounds = 0;
+  OCTAVO_TRY(const double seconds, MedianSeconds(cancel, [&]() -> Result<double> {
+               engine.model().ResetProfile();
+               OCTAVO_TRY(const double once,
+                          PrefillSeconds(engine, options.prefill, options.prompts));
+               if (rounds++ == 0) return once;
+               linear_seconds += engine.model().profile().linear_seconds;
+               attention_seconds += engine.model().profile().attention_seconds;
+               all_seconds += once;
+               return once;
+             }));
+  Json fraction;
+  Json linear_fraction;
+  if (limits) {
+    const double limit = LinearLimitSeconds(engine, rows, options.prompts, *limits);
+    fraction = limit / seconds;
+    linear_fraction = limit * kRounds / linear_seconds;
+    OCTAVO_RETURN_IF_ERROR(CheckFraction(linear_fraction.get<double>(), "prefill"));
+  }
+  return Json{{"tokens", options.prefill},
+              {"prompts", options.prompts},
+              {"tokens_per_s", static_cast<double>(rows) / seconds},
+              {"fraction_of_limit", fraction},
+              {"linear_fraction_of_peak", linear_fraction},
+              {"linear_share", linear_seconds / all_seconds},
+              {"attention_share", attention_seconds / all_seconds}};
+}
+
+Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, int64_t batch,
+                           const std::optional<kernels::MachineLimits>& limits,
+                           const core::CancelToken& cancel) {
+  // On average a step reads what stands in the middle of the written tokens.
+  const double positions =
+      static_cast<double>(batch) *
+      (static_cast<double>(options.context) + static_cast<double>(options.decode + 1) / 2);
+  const double bytes = static_cast<double>(engine.model().step_bytes()) +
+                       positions * static_cast<double>(engine.kv_bytes_per_token());
+  double read = limits ? limits->read_bytes_per_s : 0;
+  const auto read_these = [&] {
+    if (!limits) return;
+    read = std::max(
+        read, kernels::ReadBytesPerSecond(static_cast<uint64_t>(bytes), engine.pool()).value_or(0));
+  };
+  read_these();
+  OCTAVO_TRY(const double seconds, MedianSeconds(cancel, [&] {
+               return DecodeSeconds(engine, batch, options.context, options.decode);
+             }));
+  read_these();
+  const double tokens_per_s = static_cast<double>(batch * options.decode) / seconds;
+  Json out = {{"batch", batch},
+              {"context", options.context},
+              {"tokens_per_s", tokens_per_s},
+              {"bytes_per_step", static_cast<int64_t>(bytes)},
+              {"read_gb_per_s", nullptr},
+              {"fraction_of_limit", nullptr}};
+  if (!limits) return out;
+  const double fraction = tokens_per_s * bytes / (read * static_cast<double>(batch));
+  OCTAVO_RETURN_IF_ERROR(CheckFraction(fraction, fmt::format("decode of batch {}", batch)));
+  out["read_gb_per_s"] = read / 1e9;
+  out["fraction_of_limit"] = fraction;
+  return out;
+}
+
+}  // namespace
+
+int64_t KvTokensFor(const SpeedOptions& options) {
+  const int64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
+  return std::max(options.prompts * KvTokensFor(std::max<int64_t>(options.prefill, 1)),
+                  batch * KvTokensFor(options.context + options.decode));
+}
+
+Result<Json> MeasureSpeed(engine::Engine& engine, const SpeedOptions& options,
+                          const std::optional<kernels::MachineLimits>& limits,
+                          core::Progress& progress, const core::CancelToken& cancel) {
+  progress.Begin("bench", static_cast<int64_t>(options.batches.size()) + 1, "measurements");
+  Json prefill = Json::array();
+  Json decode = Json::array();
+  if (options.prefill > 0) {
+    OCTAVO_TRY(Json figure, MeasurePrefill(engine, options, limits, cancel));
+    prefill.push_back(std::move(figure));
+  }
+  progress.Advance(1);
+  for (const int64_t batch : options.batches) {
+    OCTAVO_TRY(Json figure, MeasureDecode(engine, options, batch, limits, cancel));
+    decode.push_back(std::move(figure));
+    progress.Advance(1);
+  }
+  progress.End();
+  return Json{{"prefill", std::move(prefill)}, {"decode", std::move(decode)}};
+}
+
+}  // namespace octavo::cli

@@ -1,0 +1,125 @@
+// The AMX kernels on a model of the tile instructions in plain loops: the definition of what amx.cc
+// computes in bf16, and a check of its code on every machine. Never chosen by itself.
+
+#include <immintrin.h>
+
+#include "kernels/table.h"
+
+namespace octavo::kernels {
+namespace {
+
+#include "kernels/generic/avx2_vec.inc"
+#include "kernels/generic/body.inc"
+
+struct TileState {
+  uint8_t rows[8] = {};
+  uint16_t row_bytes[8] = {};
+  char bytes[8][1024] = {};
+};
+thread_local TileState tiles;
+
+inline void ReleaseTiles() {
+  tiles = {};
+}
+inline void LoadTileConfig(const void* config) {
+  tiles = {};
+  const auto* bytes = static_cast<const char*>(config);
+  for (int i = 0; i < 8; ++i) {
+    __builtin_memcpy(&tiles.row_bytes[i], bytes + 16 + 2 * i, sizeof(uint16_t));
+    __builtin_memcpy(&tiles.rows[i], bytes + 48 + i, 1);
+  }
+}
+
+template <int kTile>
+struct TileRegister {
+  static void Zero() { __builtin_memset(tiles.bytes[kTile], 0, sizeof(tiles.bytes[kTile])); }
+  static void Load(const char* from, int64_t stride_bytes) {
+    Zero();
+    for (int r = 0; r < tiles.rows[kTile]; ++r)
+      __builtin_memcpy(tiles.bytes[kTile] + 64 * r, from + r * stride_bytes,
+                       tiles.row_bytes[kTile]);
+  }
+  static void Store(char* to, int64_t stride_bytes) {
+    for (int r = 0; r < tiles.rows[kTile]; ++r)
+      __builtin_memcpy(to + r * stride_bytes, tiles.bytes[kTile] + 64 * r, tiles.row_bytes[kTile]);
+  }
+};
+
+template <typename Element>
+inline Element At(int tile, int row, int index) {
+  Element value;
+  __builtin_memcpy(&value,
+                   tiles.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
+                   sizeof(value));
+  return value;
+}
+template <typename Element>
+inline void Set(int tile, int row, int index, Element value) {
+  __builtin_memcpy(tiles.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
+                   &value, sizeof(value));
+}
+
+template <int kSum, int kInput, int kWeight>
+inline void TileDotInt() {
+  for (int m = 0; m < tiles.rows[kSum]; ++m) {
+    for (int n = 0; n < tiles.row_bytes[kSum] / 4; ++n) {
+      auto sum = At<int32_t>(kSum, m, n);
+      for (int k = 0; k < tiles.row_bytes[kInput]; ++k)
+        sum += At<int8_t>(kInput, m, k) * At<int8_t>(kWeight, k / 4, 4 * n + k % 4);
+      Set(kSum, m, n, sum);
+    }
+  }
+}
+
+// What is below the smallest normal number counts as zero, of its sign.
+inline float Flush(float x) {
+  return __builtin_fabsf(x) < 0x1p-126F ? __builtin_copysignf(0.0F, x) : x;
+}
+inline float Bf16At(int tile, int row, int index) {
+  const uint32_t bits = static_cast<uint32_t>(At<uint16_t>(tile, row, index)) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return Flush(value);
+}
+
+template <int kSum, int kInput, int kWeight>
+inline void TileDotBf16() {
+  for (int m = 0; m < tiles.rows[kSum]; ++m) {
+    for (int n = 0; n < tiles.row_bytes[kSum] / 4; ++n) {
+      float halves[2] = {};
+      for (int k = 0; k < tiles.row_bytes[kInput] / 2; ++k) {
+        halves[k % 2] = Flush(__builtin_fmaf(Bf16At(kInput, m, k),
+                                             Bf16At(kWeight, k / 2, 2 * n + k % 2), halves[k % 2]));
+      }
+      const float sum = Flush(At<float>(kSum, m, n));
+      Set(kSum, m, n, Flush(sum + Flush(halves[0] + halves[1])));
+    }
+  }
+}
+
+inline void CodesToPairs(const char* codes, char* pairs) {
+  for (int i = 0; i < 64; ++i) {
+    const auto code = static_cast<float>(static_cast<int8_t>(codes[i]));
+    uint32_t bits;
+    __builtin_memcpy(&bits, &code, sizeof(bits));
+    const auto value = static_cast<uint16_t>(bits >> 16);
+    __builtin_memcpy(pairs + i % 4 / 2 * 64 + i / 4 * 4 + i % 2 * 2, &value, sizeof(value));
+  }
+}
+
+// Every integer product goes through the tiles.
+constexpr int64_t kIntStreamRows = 0;
+
+#include "kernels/generic/amx.inc"
+
+bool Supported(const CpuFeatures& cpu) {
+  return cpu.avx2;
+}
+
+}  // namespace
+
+extern const KernelTable kAmxModelTable;
+const KernelTable kAmxModelTable =
+    OCTAVO_KERNEL_TABLE("amx_model", Supported, kTileIntProducts, kTileBf16Products);
+
+}  // namespace octavo::kernels
