@@ -14,16 +14,27 @@ int64_t Grain(int64_t k) {
   return std::max<int64_t>(1, 16384 / k);
 }
 
+// A row of `bytes` bytes into its place in tiles: 64 of them in each, the rest of the last
+// `padding`.
+void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to) {
+  for (int64_t i = 0; i < bytes; i += kTileRowBytes, to += kTileBytes) {
+    const int64_t there = std::min(kTileRowBytes, bytes - i);
+    std::memcpy(to, row + i, static_cast<size_t>(there));
+    std::memset(to + there, padding, static_cast<size_t>(kTileRowBytes - there));
+  }
+}
+
 }  // namespace
 
 std::byte* Activations::Reserve(int64_t rows, int64_t k, int64_t element_bytes, int64_t unit) {
   rows_ = rows;
   k_ = k;
-  stride_bytes_ = (k + unit - 1) / unit * unit * element_bytes;
-  const int64_t data_floats = (rows * stride_bytes_ + 63) / 64 * 16;
-  float* memory = buffer_.Reserve(data_floats + 2 * rows);
+  const int64_t row_bytes = (k + unit - 1) / unit * unit * element_bytes;
+  stride_bytes_ = tiled_ ? (row_bytes + kTileRowBytes - 1) / kTileRowBytes * kTileBytes : row_bytes;
+  const int64_t strides = tiled_ ? (rows + kTileSide - 1) / kTileSide : rows;
+  const int64_t data_floats = (strides * stride_bytes_ + 63) / 64 * 16;
+  float* memory = buffer_.Reserve(data_floats + rows);
   scales_ = memory + data_floats;
-  sums_ = reinterpret_cast<int32_t*>(scales_ + rows);
   data_ = reinterpret_cast<std::byte*>(memory);
   return reinterpret_cast<std::byte*>(memory);
 }
@@ -32,6 +43,7 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
                          core::ThreadPool& pool) {
   const KernelTable& table = ActiveTable();
   type_ = type;
+  tiled_ = false;
   if (type == InputType::kF32) {
     rows_ = rows;
     k_ = k;
@@ -41,17 +53,32 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
   }
   const bool codes = type == InputType::kI8;
   OCTAVO_CHECK(!codes || k <= kMaxIntegerInputs);
+  const int64_t tiled_from = table.tiled_from[static_cast<int>(type)];
+  tiled_ = tiled_from > 0 && rows >= tiled_from;
   std::byte* out = Reserve(rows, k, codes ? 1 : 2, codes ? 4 : 2);
+  const int64_t used = codes ? k : 2 * k;
+  const int padding = codes ? 128 : 0;  // zero
+  const auto convert = [&](int64_t i, std::byte* to) {
+    if (codes) {
+      table.quantize_row(x + i * k, k, reinterpret_cast<uint8_t*>(to), scales_ + i);
+    } else {
+      table.to_bf16(x + i * k, k, reinterpret_cast<uint16_t*>(to));
+    }
+  };
   pool.ParallelFor(rows, Grain(k), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      std::byte* row = out + i * stride_bytes_;
-      const int64_t used = codes ? k : 2 * k;
-      std::memset(row + used, 0, static_cast<size_t>(stride_bytes_ - used));
-      if (codes) {
-        table.quantize_row(x + i * k, k, reinterpret_cast<int8_t*>(row), scales_ + i, sums_ + i);
-      } else {
-        table.to_bf16(x + i * k, k, reinterpret_cast<uint16_t*>(row));
+    if (!tiled_) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::byte* row = out + i * stride_bytes_;
+        convert(i, row);
+        std::memset(row + used, padding, static_cast<size_t>(stride_bytes_ - used));
       }
+      return;
+    }
+    auto* row = reinterpret_cast<std::byte*>(ThreadScratch(used / 4 + 1));
+    for (int64_t i = begin; i < end; ++i) {
+      convert(i, row);
+      ScatterRow(row, used, padding,
+                 out + i / kTileSide * stride_bytes_ + i % kTileSide * kTileRowBytes);
     }
   });
 }
@@ -59,6 +86,7 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
 void Activations::AssignRounded(const float* x, int64_t rows, int64_t k, core::ThreadPool& pool) {
   const KernelTable& table = ActiveTable();
   type_ = InputType::kF32;
+  tiled_ = false;
   auto* out = reinterpret_cast<float*>(Reserve(rows, k, sizeof(float), 1));
   pool.ParallelFor(rows, Grain(k), [&](int64_t begin, int64_t end) {
     table.round_to_bf16(x + begin * k, (end - begin) * k, out + begin * k);

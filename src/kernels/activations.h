@@ -22,21 +22,25 @@ class Activations {
   InputType type() const { return type_; }
   int64_t rows() const { return rows_; }
   int64_t k() const { return k_; }
-  const std::byte* row(int64_t index) const { return data_ + index * stride_bytes_; }
+  // Whether rows lie in tiles (table.h); then `index` is a multiple of 16 and the stride is that of
+  // 16 rows.
+  bool tiled() const { return tiled_; }
+  const std::byte* row(int64_t index) const {
+    return data_ + (tiled_ ? index / kTileSide : index) * stride_bytes_;
+  }
   int64_t stride_bytes() const { return stride_bytes_; }
   const float* scales() const { return scales_; }  // kI8: [rows]
-  const int32_t* sums() const { return sums_; }    // kI8: [rows]
 
  private:
-  // Room for [rows, padded k] elements and, for kI8, scales and sums.
+  // Room for [rows, padded k] elements and, for kI8, scales.
   std::byte* Reserve(int64_t rows, int64_t k, int64_t element_bytes, int64_t unit);
   InputType type_ = InputType::kF32;
   int64_t rows_ = 0;
   int64_t k_ = 0;
   int64_t stride_bytes_ = 0;
+  bool tiled_ = false;
   const std::byte* data_ = nullptr;
   float* scales_ = nullptr;
-  int32_t* sums_ = nullptr;
   FloatBuffer buffer_;
 };
 

@@ -27,11 +27,4 @@ void SiluMul(float* gate, const float* up, int64_t rows, int64_t n, core::Thread
   });
 }
 
-void Add(float* x, const float* y, int64_t rows, int64_t n, core::ThreadPool& pool) {
-  const KernelTable& table = ActiveTable();
-  pool.ParallelFor(rows, Grain(n), [&](int64_t begin, int64_t end) {
-    table.add(x + begin * n, y + begin * n, (end - begin) * n);
-  });
-}
-
 }  // namespace octavo::kernels

@@ -12,7 +12,5 @@ void RmsNorm(const float* x, const float* weight, int64_t rows, int64_t n, float
              core::ThreadPool& pool);
 // gate = SiLU(gate) * up over `rows` rows of n floats (Shazeer 2020).
 void SiluMul(float* gate, const float* up, int64_t rows, int64_t n, core::ThreadPool& pool);
-// x += y over `rows` rows of n floats.
-void Add(float* x, const float* y, int64_t rows, int64_t n, core::ThreadPool& pool);
 
 }  // namespace octavo::kernels

@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/check.h"
 #include "kernels/dispatch.h"
@@ -26,8 +27,9 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   MatMulPiece piece;
   piece.x = x.row(first_row);
   piece.x_stride_bytes = x.stride_bytes();
+  piece.tiled = x.tiled();
   piece.x_scales = x.type() == InputType::kI8 ? x.scales() + first_row : nullptr;
-  piece.x_sums = x.type() == InputType::kI8 ? x.sums() + first_row : nullptr;
+  piece.offsets = weight.offsets().empty() ? nullptr : weight.offsets().data() + first_feature;
   piece.rows = rows;
   piece.weight = weight.block(first_block);
   piece.blocks = std::min(kPieceBlocks, weight.blocks() - first_block);
@@ -37,8 +39,17 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
   piece.out = product.out + first_row * weight.n() + first_feature;
   piece.out_stride = weight.n();
+  piece.add = product.add;
   piece.scratch = scratch;
   return piece;
+}
+
+void Count(const Product& product, const MatMulEntry& entry) {
+  CallCounter* counter = product.counter;
+  if (counter == nullptr) return;
+  counter->entry.store(&entry, std::memory_order_relaxed);
+  counter->calls.fetch_add(1, std::memory_order_relaxed);
+  counter->weight_bytes.fetch_add(product.weight->bytes(), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -76,13 +87,48 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
                                   std::min(piece_rows, x.rows() - first_row), scratch));
     }
   });
-  for (size_t i = 0; i < products.size(); ++i) {
-    CallCounter* counter = products[i].counter;
-    if (counter == nullptr) continue;
-    counter->entry.store(entries[i], std::memory_order_relaxed);
-    counter->calls.fetch_add(1, std::memory_order_relaxed);
-    counter->weight_bytes.fetch_add(products[i].weight->bytes(), std::memory_order_relaxed);
-  }
+  for (size_t i = 0; i < products.size(); ++i) Count(products[i], *entries[i]);
+}
+
+void GatedMatMul(const Activations& x, const Product& gate, const Product& up, float* out,
+                 core::ThreadPool& pool) {
+  if (x.rows() == 0) return;
+  const KernelTable& table = ActiveTable();
+  const MatMulEntry& gate_entry = EntryOf(table, x.type(), gate.weight->storage());
+  const MatMulEntry& up_entry = EntryOf(table, x.type(), up.weight->storage());
+  const int64_t n = gate.weight->n();
+  OCTAVO_CHECK(up.weight->n() == n && gate.weight->k() == x.k() && up.weight->k() == x.k() &&
+               gate_entry.run != nullptr && up_entry.run != nullptr);
+  const int64_t piece_rows = std::min(gate_entry.piece_rows, up_entry.piece_rows);
+  const int64_t row_pieces = (x.rows() + piece_rows - 1) / piece_rows;
+  constexpr int64_t kWidth = kPieceBlocks * kBlockFeatures;
+  pool.ParallelFor(Panels(*gate.weight) * row_pieces, 1, [&](int64_t begin, int64_t end) {
+    float* scratch = ThreadScratch(kPieceScratch + 2 * kPieceRows * kWidth);
+    float* gated = scratch + kPieceScratch;
+    float* upped = gated + kPieceRows * kWidth;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first_row = i % row_pieces * piece_rows;
+      const int64_t rows = std::min(piece_rows, x.rows() - first_row);
+      const auto run = [&](const Product& product, const MatMulEntry& entry, float* to) {
+        MatMulPiece piece = PieceOf(x, product, i / row_pieces, first_row, rows, scratch);
+        piece.out = to;
+        piece.out_stride = kWidth;
+        piece.add = false;
+        entry.run(piece);
+        return piece.columns;
+      };
+      run(gate, gate_entry, gated);
+      const int64_t columns = run(up, up_entry, upped);
+      float* piece_out = out + first_row * n + i / row_pieces * kWidth;
+      for (int64_t r = 0; r < rows; ++r) {
+        table.silu_mul(gated + r * kWidth, upped + r * kWidth, columns);
+        std::memcpy(piece_out + r * n, gated + r * kWidth,
+                    static_cast<size_t>(columns) * sizeof(float));
+      }
+    }
+  });
+  Count(gate, gate_entry);
+  Count(up, up_entry);
 }
 
 }  // namespace octavo::kernels

@@ -22,12 +22,14 @@ struct CallCounter {
 // The active table's entry for this pair; nullptr if it has none.
 const MatMulEntry* FindMatMul(InputType input, Storage storage);
 
-// One product of a group that shares its input: out: [rows, N] f32 = x * weight^T (+ bias).
+// One product of a group that shares its input: out: [rows, N] f32 = x * weight^T (+ bias), or with
+// `add` out + that.
 struct Product {
   const PackedMatrix* weight;
   const float* bias;  // padded to whole blocks; nullptr: none
   float* out;
   CallCounter* counter;  // may be nullptr
+  bool add = false;
 };
 
 // Runs the products of up to kMaxProducts weights with one input, as one parallel loop. All weights
@@ -35,5 +37,11 @@ struct Product {
 // weights alone: not on the rows beside it or the number of threads.
 inline constexpr size_t kMaxProducts = 4;
 void MatMul(const Activations& x, std::span<const Product> products, core::ThreadPool& pool);
+
+// out: [rows, N] f32 = SiLU(x * gate^T) * (x * up^T), the first half of a gated MLP (Shazeer 2020),
+// without either product in memory as a whole. Both weights have the same N; their `out` and `add`
+// are not used. The same bits as the products one by one.
+void GatedMatMul(const Activations& x, const Product& gate, const Product& up, float* out,
+                 core::ThreadPool& pool);
 
 }  // namespace octavo::kernels

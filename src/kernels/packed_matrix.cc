@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <numeric>
 
 #include "core/check.h"
 
@@ -95,6 +96,7 @@ PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::Thr
   out.Allocate(weight.n, weight.k, Storage::kI8);
   out.scales_.assign(static_cast<size_t>(out.blocks() * kBlockFeatures), 1.0F);
   std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
+  out.offsets_.assign(out.scales_.size(), 0);
   pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       std::byte* block = out.data_.get() + b * out.block_bytes();
@@ -103,6 +105,14 @@ PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::Thr
       const auto* source =
           reinterpret_cast<const std::byte*>(weight.codes.data()) + b * kBlockFeatures * out.k_;
       PackBlock<int8_t>(source, rows, out.k_, LayoutOf(Storage::kI8).unit, block);
+      for (int64_t row = b * kBlockFeatures; row < b * kBlockFeatures + rows; ++row) {
+        const auto codes =
+            std::span(weight.codes)
+                .subspan(static_cast<size_t>(row * out.k_), static_cast<size_t>(out.k_));
+        // Within an int32 for every K that is multiplied in integers.
+        out.offsets_[static_cast<size_t>(row)] =
+            static_cast<int32_t>(128 * std::accumulate(codes.begin(), codes.end(), int64_t{0}));
+      }
     }
   });
   return out;

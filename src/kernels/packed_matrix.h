@@ -28,13 +28,17 @@ class PackedMatrix {
   Storage storage() const { return storage_; }
   // Bytes that stay in memory: codes or floats with their padding, and scales.
   int64_t bytes() const {
-    return blocks() * block_bytes() + static_cast<int64_t>(scales_.size() * sizeof(float));
+    return blocks() * block_bytes() +
+           static_cast<int64_t>(scales_.size() * sizeof(float) + offsets_.size() * sizeof(int32_t));
   }
   int64_t blocks() const { return (n_ + kBlockFeatures - 1) / kBlockFeatures; }
   int64_t block_bytes() const;
   const std::byte* block(int64_t index) const { return data_.get() + index * block_bytes(); }
   // Padded with 1 to whole blocks; empty for float storages.
   std::span<const float> scales() const { return scales_; }
+  // 128 times the sum of each feature's codes, which products with inputs that have 128 added take
+  // off again; padded as the scales are, empty for float storages.
+  std::span<const int32_t> offsets() const { return offsets_; }
   // Row n as f32: codes times scale, or the float itself. out: [K].
   void UnpackRow(int64_t row, std::span<float> out) const;
 
@@ -48,6 +52,7 @@ class PackedMatrix {
   Storage storage_ = Storage::kF32;
   std::unique_ptr<std::byte[], Free> data_;
   std::vector<float> scales_;
+  std::vector<int32_t> offsets_;
 };
 
 }  // namespace octavo::kernels

@@ -31,13 +31,17 @@ enum class InputType : uint8_t { kF32, kBf16, kI8 };
 inline constexpr int kInputCount = 3;
 
 // At most this many rows and blocks in one piece, and this much scratch (f32, 64-byte aligned) for
-// it: a panel of weights, sums, and the ends of rows and blocks that fill no tile.
+// it: a panel of weights, sums, and the ends of blocks that fill no tile.
 inline constexpr int64_t kPieceRows = 512;
 inline constexpr int64_t kPieceBlocks = 4;
 inline constexpr int64_t kPanelInputs = 512;
 inline constexpr int64_t kPieceScratch =
-    (kPanelInputs + kPieceRows) * kPieceBlocks * kBlockFeatures +
-    (kPieceRows + kPieceBlocks * kBlockFeatures) * kBlockFeatures;
+    (kPanelInputs + kPieceRows + kBlockFeatures) * kPieceBlocks * kBlockFeatures;
+
+// Tiles of inputs: 16 rows of 64 bytes.
+inline constexpr int64_t kTileSide = 16;
+inline constexpr int64_t kTileRowBytes = 64;
+inline constexpr int64_t kTileBytes = kTileSide * kTileRowBytes;
 
 // The largest K of an integer sum: K * 255 * 128 stays below 2^31.
 inline constexpr int64_t kMaxIntegerInputs = int64_t{1} << 16;
@@ -50,21 +54,27 @@ inline constexpr float kZeroRow = 0x1p-100F;
 //   kBf16: the same for k = 1, 0, 3, 2, ... (the order of VDPBF16PS; products of bf16 are exact in
 //          f32); on AMX the order of TDPBF16PS, which isa/amx_model.cc defines
 //   kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
-// and then scales ? (bias ? fma(a, scale, bias) : a * scale) : (bias ? a + bias : a).
+// and then fma(a, scale, bias), or with `add` out + that; a missing scale is 1, a missing bias -0.
 struct MatMulPiece {
-  const void* x;  // [rows, k]: f32, bf16 (k padded with zero to 2) or int8 (padded with zero to 4)
-  int64_t x_stride_bytes;
-  const float* x_scales;  // kI8: [rows]
-  const int32_t* x_sums;  // kI8: [rows], the sum of the row's codes
-  int64_t rows;           // 1..kPieceRows
-  const void* weight;     // first block; blocks follow each other
-  int64_t blocks;         // 1..kPieceBlocks
-  int64_t columns;        // features that exist, in (16 * (blocks - 1), 16 * blocks]
+  // [rows, k]: f32, bf16 (k padded with zero to 2), or the int8 codes with 128 added, as unsigned
+  // bytes (padded to 4; what stands there does not matter, the weights are zero)
+  const void* x;
+  int64_t x_stride_bytes;  // from row to row, or with `tiled` from one 16 rows to the next
+  // The rows lie in tiles, one after the other for each 16 rows: [K / tile][16][64 bytes], padded
+  // as above to whole tiles. Pieces begin at a multiple of 16 rows.
+  bool tiled;
+  const float* x_scales;   // kI8: [rows]
+  const int32_t* offsets;  // kI8: of the first block's features, 128 times the sum of their codes
+  int64_t rows;            // 1..kPieceRows
+  const void* weight;      // first block; blocks follow each other
+  int64_t blocks;          // 1..kPieceBlocks
+  int64_t columns;         // features that exist, in (16 * (blocks - 1), 16 * blocks]
   int64_t k;
   const float* scales;  // of the first block's features, padded to 16 * blocks; nullptr: none
   const float* bias;    // the same; nullptr: none
   float* out;           // [rows, columns], rows `out_stride` floats apart
   int64_t out_stride;
+  bool add;        // to what `out` holds, after everything else
   float* scratch;  // kPieceScratch floats
 };
 
@@ -124,15 +134,15 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
   // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
   void (*silu_mul)(float* gate, const float* up, int64_t n);
-  // x[i] += y[i]
-  void (*add)(float* x, const float* y, int64_t n);
   // x[i] = bf16(x[i]), as f32
   void (*round_to_bf16)(const float* x, int64_t n, float* out);
   // bf16(x[i]), as its 16 bits
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
-  // codes[i] = round half even(x[i] * (127 / absmax)), scale = absmax / 127; a row of zeros has
-  // scale 1. x must be finite.
-  void (*quantize_row)(const float* x, int64_t n, int8_t* codes, float* scale, int32_t* sum);
+  // codes[i] = 128 + round half even(x[i] * (127 / absmax)), scale = absmax / 127; a row of zeros
+  // has scale 1. x must be finite.
+  void (*quantize_row)(const float* x, int64_t n, uint8_t* codes, float* scale);
+  // Inputs of this type and at least so many rows lie in tiles; 0: never.
+  int64_t tiled_from[kInputCount];
   // By InputType; an entry without `run` is not there.
   PeakEntry peaks[kInputCount];
   // Reads n floats, a multiple of 64, and does as little as it can with them.

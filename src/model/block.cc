@@ -53,7 +53,6 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   float* k = scratch.k.Reserve(rows * config.kv_heads * config.head_dim);
   float* v = scratch.v.Reserve(rows * config.kv_heads * config.head_dim);
   float* attention = scratch.attention.Reserve(rows * config.heads * config.head_dim);
-  float* projected = scratch.projected.Reserve(rows * config.hidden_size);
 
   kernels::RmsNorm(hidden, w.input_norm.data(), rows, config.hidden_size, eps, normed, pool);
   Project(context, layer, normed, rows, {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}},
@@ -66,17 +65,13 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   RotateAndStore(config, layer, batch, q, k, v, kv, pool);
   Attend(config, layer, batch, q, kv, attention, pool);
   context.profile.attention_seconds += watch.Seconds();
-  Project(context, layer, attention, rows, {{&w.o_proj, projected}}, scratch.activations);
-  kernels::Add(hidden, projected, rows, config.hidden_size, pool);
+  Project(context, layer, attention, rows, {{&w.o_proj, hidden, true}}, scratch.activations);
 
   float* gate = scratch.gate.Reserve(rows * config.intermediate_size);
-  float* up = scratch.up.Reserve(rows * config.intermediate_size);
   kernels::RmsNorm(hidden, w.post_norm.data(), rows, config.hidden_size, eps, normed, pool);
-  Project(context, layer, normed, rows, {{&w.gate_proj, gate}, {&w.up_proj, up}},
-          scratch.activations);
-  kernels::SiluMul(gate, up, rows, config.intermediate_size, pool);
-  Project(context, layer, gate, rows, {{&w.down_proj, projected}}, scratch.activations);
-  kernels::Add(hidden, projected, rows, config.hidden_size, pool);
+  ProjectGated(context, layer, normed, rows, w.gate_proj, w.up_proj, gate, scratch.up,
+               scratch.activations);
+  Project(context, layer, gate, rows, {{&w.down_proj, hidden, true}}, scratch.activations);
 }
 
 }  // namespace octavo::model

@@ -38,7 +38,6 @@ struct BlockScratch {
   kernels::FloatBuffer attention;  // [rows, H * D]
   kernels::FloatBuffer gate;       // [rows, intermediate]
   kernels::FloatBuffer up;
-  kernels::FloatBuffer projected;    // [rows, hidden]
   kernels::Activations activations;  // the input of the layers that run, as their kernels read it
 };
 

@@ -104,8 +104,8 @@ kernels::InputType Linear::input(Compute compute) const {
   return compute == Compute::kBF16 ? kernels::InputType::kBf16 : kernels::InputType::kF32;
 }
 
-kernels::Product Linear::product(float* out) const {
-  return {&weight_, bias_.empty() ? nullptr : bias_.data(), out, counter_.get()};
+kernels::Product Linear::product(float* out, bool add) const {
+  return {&weight_, bias_.empty() ? nullptr : bias_.data(), out, counter_.get(), add};
 }
 
 }  // namespace octavo::model

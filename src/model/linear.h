@@ -59,7 +59,7 @@ class Linear {
   // The form of activations that this layer's kernel reads.
   kernels::InputType input(Compute compute) const;
   // This layer's part of a matrix product into out: [rows, n] f32.
-  kernels::Product product(float* out) const;
+  kernels::Product product(float* out, bool add) const;
 
  private:
   std::string name_;

@@ -25,12 +25,19 @@ struct ForwardContext {
 
 struct Projection {
   const Linear* linear;
-  float* out;  // [rows, N]
+  float* out;        // [rows, N]
+  bool add = false;  // to what is there
 };
 
 // At most kernels::kMaxProducts layers with the K of in: [rows, K] f32; `layer` is what the tap is
 // told.
 void Project(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
              std::initializer_list<Projection> projections, kernels::Activations& activations);
+
+// out: [rows, N] f32 = SiLU(gate) * up of the two layers, which have the K of in: [rows, K].
+// `scratch` is used where their kernels read different forms of the input.
+void ProjectGated(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
+                  const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& scratch,
+                  kernels::Activations& activations);
 
 }  // namespace octavo::model

@@ -41,7 +41,7 @@ inline void TileDotBf16();
 #define OCTAVO_TILE_DOTS(sum, input, weight)      \
   template <>                                     \
   inline void TileDotInt<sum, input, weight>() {  \
-    _tile_dpbssd(sum, input, weight);             \
+    _tile_dpbusd(sum, input, weight);             \
   }                                               \
   template <>                                     \
   inline void TileDotBf16<sum, input, weight>() { \
@@ -67,8 +67,8 @@ inline void CodesToPairs(const char* codes, char* pairs) {
   _mm512_storeu_si512(pairs + 64, JoinPairs(w[2], w[3]));
 }
 
-// Up to this many rows reading the weights takes longer than multiplying them without tiles.
-constexpr int64_t kIntStreamRows = 4;
+// With fewer rows reading the weights takes longer than multiplying them without tiles.
+constexpr int64_t kIntTiledFrom = 5;
 
 #include "kernels/generic/amx.inc"
 

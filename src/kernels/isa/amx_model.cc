@@ -16,32 +16,35 @@ struct TileState {
   uint16_t row_bytes[8] = {};
   char bytes[8][1024] = {};
 };
-thread_local TileState tiles;
+thread_local TileState tile_state;
 
 inline void ReleaseTiles() {
-  tiles = {};
+  tile_state = {};
 }
 inline void LoadTileConfig(const void* config) {
-  tiles = {};
+  tile_state = {};
   const auto* bytes = static_cast<const char*>(config);
   for (int i = 0; i < 8; ++i) {
-    __builtin_memcpy(&tiles.row_bytes[i], bytes + 16 + 2 * i, sizeof(uint16_t));
-    __builtin_memcpy(&tiles.rows[i], bytes + 48 + i, 1);
+    __builtin_memcpy(&tile_state.row_bytes[i], bytes + 16 + 2 * i, sizeof(uint16_t));
+    __builtin_memcpy(&tile_state.rows[i], bytes + 48 + i, 1);
   }
 }
 
 template <int kTile>
 struct TileRegister {
-  static void Zero() { __builtin_memset(tiles.bytes[kTile], 0, sizeof(tiles.bytes[kTile])); }
+  static void Zero() {
+    __builtin_memset(tile_state.bytes[kTile], 0, sizeof(tile_state.bytes[kTile]));
+  }
   static void Load(const char* from, int64_t stride_bytes) {
     Zero();
-    for (int r = 0; r < tiles.rows[kTile]; ++r)
-      __builtin_memcpy(tiles.bytes[kTile] + 64 * r, from + r * stride_bytes,
-                       tiles.row_bytes[kTile]);
+    for (int r = 0; r < tile_state.rows[kTile]; ++r)
+      __builtin_memcpy(tile_state.bytes[kTile] + 64 * r, from + r * stride_bytes,
+                       tile_state.row_bytes[kTile]);
   }
   static void Store(char* to, int64_t stride_bytes) {
-    for (int r = 0; r < tiles.rows[kTile]; ++r)
-      __builtin_memcpy(to + r * stride_bytes, tiles.bytes[kTile] + 64 * r, tiles.row_bytes[kTile]);
+    for (int r = 0; r < tile_state.rows[kTile]; ++r)
+      __builtin_memcpy(to + r * stride_bytes, tile_state.bytes[kTile] + 64 * r,
+                       tile_state.row_bytes[kTile]);
   }
 };
 
@@ -49,23 +52,23 @@ template <typename Element>
 inline Element At(int tile, int row, int index) {
   Element value;
   __builtin_memcpy(&value,
-                   tiles.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
+                   tile_state.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
                    sizeof(value));
   return value;
 }
 template <typename Element>
 inline void Set(int tile, int row, int index, Element value) {
-  __builtin_memcpy(tiles.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
+  __builtin_memcpy(tile_state.bytes[tile] + 64 * row + sizeof(Element) * static_cast<size_t>(index),
                    &value, sizeof(value));
 }
 
 template <int kSum, int kInput, int kWeight>
 inline void TileDotInt() {
-  for (int m = 0; m < tiles.rows[kSum]; ++m) {
-    for (int n = 0; n < tiles.row_bytes[kSum] / 4; ++n) {
+  for (int m = 0; m < tile_state.rows[kSum]; ++m) {
+    for (int n = 0; n < tile_state.row_bytes[kSum] / 4; ++n) {
       auto sum = At<int32_t>(kSum, m, n);
-      for (int k = 0; k < tiles.row_bytes[kInput]; ++k)
-        sum += At<int8_t>(kInput, m, k) * At<int8_t>(kWeight, k / 4, 4 * n + k % 4);
+      for (int k = 0; k < tile_state.row_bytes[kInput]; ++k)
+        sum += At<uint8_t>(kInput, m, k) * At<int8_t>(kWeight, k / 4, 4 * n + k % 4);
       Set(kSum, m, n, sum);
     }
   }
@@ -84,10 +87,10 @@ inline float Bf16At(int tile, int row, int index) {
 
 template <int kSum, int kInput, int kWeight>
 inline void TileDotBf16() {
-  for (int m = 0; m < tiles.rows[kSum]; ++m) {
-    for (int n = 0; n < tiles.row_bytes[kSum] / 4; ++n) {
+  for (int m = 0; m < tile_state.rows[kSum]; ++m) {
+    for (int n = 0; n < tile_state.row_bytes[kSum] / 4; ++n) {
       float halves[2] = {};
-      for (int k = 0; k < tiles.row_bytes[kInput] / 2; ++k) {
+      for (int k = 0; k < tile_state.row_bytes[kInput] / 2; ++k) {
         halves[k % 2] = Flush(__builtin_fmaf(Bf16At(kInput, m, k),
                                              Bf16At(kWeight, k / 2, 2 * n + k % 2), halves[k % 2]));
       }
@@ -108,7 +111,7 @@ inline void CodesToPairs(const char* codes, char* pairs) {
 }
 
 // Every integer product goes through the tiles.
-constexpr int64_t kIntStreamRows = 0;
+constexpr int64_t kIntTiledFrom = 1;
 
 #include "kernels/generic/amx.inc"
 

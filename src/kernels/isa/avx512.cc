@@ -20,12 +20,12 @@ inline CodeVec LoadCodes(const char* p) {
   return {_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
 }
 inline IntVec DotCodes(IntVec sum, const CodeVec& w, int32_t four) {
-  const __m512i x = _mm512_set1_epi32(four);
+  const __m512i x = _mm512_set1_epi32(four ^ static_cast<int32_t>(0x80808080U));  // signed again
   const __m512i signed_x = _mm512_mask_sub_epi8(x, w.negative, _mm512_setzero_si512(), x);
   const __m512i pairs = _mm512_maddubs_epi16(w.magnitude, signed_x);
   return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
-inline IntVec RemoveOffset(IntVec sum, int32_t) {
+inline IntVec RemoveOffset(IntVec sum, const int32_t*) {
   return sum;
 }
 

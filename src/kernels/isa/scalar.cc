@@ -49,7 +49,8 @@ float Sum(const std::byte* row, const std::byte* block, int64_t lane, int64_t k)
   if constexpr (kInput == InputType::kI8) {
     int32_t sum = 0;
     for (int64_t i = 0; i < k; ++i) {
-      sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) * static_cast<int8_t>(row[i]);
+      sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) *
+             (static_cast<int32_t>(row[i]) - 128);
     }
     return static_cast<float>(sum);
   } else {
@@ -81,7 +82,8 @@ void MatMul(const MatMulPiece& piece) {
       } else if (biased) {
         sum += piece.bias[n];
       }
-      piece.out[row * piece.out_stride + n] = sum;
+      float& out = piece.out[row * piece.out_stride + n];
+      out = piece.add ? out + sum : sum;
     }
   }
 }
@@ -192,10 +194,6 @@ void SiluMul(float* gate, const float* up, int64_t n) {
   }
 }
 
-void Add(float* x, const float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
-}
-
 void RoundToBf16(const float* x, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = tensor::BF16ToFloat(tensor::FloatToBF16(x[i]));
 }
@@ -204,17 +202,15 @@ void ToBf16(const float* x, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = tensor::FloatToBF16(x[i]);
 }
 
-void QuantizeRow(const float* x, int64_t n, int8_t* codes, float* scale, int32_t* sum) {
+void QuantizeRow(const float* x, int64_t n, uint8_t* codes, float* scale) {
   float absmax = 0;
   for (int64_t i = 0; i < n; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
   const bool zero = absmax < kZeroRow;
   const float inverse = zero ? 0.0F : 127.0F / absmax;
   *scale = zero ? 1.0F : absmax / 127.0F;
-  *sum = 0;
   for (int64_t i = 0; i < n; ++i) {
-    codes[i] =
-        static_cast<int8_t>(std::nearbyint(std::fmin(std::fmax(x[i] * inverse, -127.0F), 127.0F)));
-    *sum += codes[i];
+    const float code = std::nearbyint(std::fmin(std::fmax(x[i] * inverse, -127.0F), 127.0F));
+    codes[i] = static_cast<uint8_t>(128.0F + code);
   }
 }
 
@@ -252,10 +248,10 @@ const KernelTable kScalarTable = {
     Attention,
     RmsNorm,
     SiluMul,
-    Add,
     RoundToBf16,
     ToBf16,
     QuantizeRow,
+    {},
     {{1, PeakFloat}, {}, {}},
     Read,
 };
