@@ -7,6 +7,8 @@
 #include "core/json.h"
 #include "core/temp_folder.h"
 #include "core/version.h"
+#include "engine/fixture.h"
+#include "workflow/fixture.h"
 
 namespace octavo::cli {
 namespace {
@@ -121,6 +123,30 @@ TEST(Program, DoctorReportsEveryLayer) {
   EXPECT_EQ(report["layers"].size(), 3 * 7 + 1U);
   for (const core::Json& layer : report["layers"]) EXPECT_GT(layer["calls"], 0) << layer;
   EXPECT_EQ(report["int8_fraction_of_linear_weights"], 0);
+}
+
+TEST(Program, DoctorAndServeRefuseALayerThatFallsBack) {
+  const core::TempFolder temp;
+  const std::string artifact = temp / "artifact";
+  const std::string base = temp / "base";
+  ASSERT_NO_FATAL_FAILURE(engine::WriteModelWithTokenizer("llama", "byte_level", base));
+  ASSERT_EQ(RunProgram({"quantize", base, "--out", artifact}).exit, Exit::kDone);
+  const Outcome whole = RunProgram({"doctor", artifact});
+  EXPECT_EQ(whole.exit, Exit::kDone) << whole.err;
+  EXPECT_EQ(whole.out.find("FALLBACK"), std::string::npos) << whole.out;
+
+  ASSERT_NO_FATAL_FAILURE(workflow::PutFloatsBack(base, artifact, "model.layers.2.mlp.gate_proj"));
+  const Outcome broken = RunProgram({"doctor", artifact});
+  EXPECT_EQ(broken.exit, Exit::kFailed);
+  EXPECT_NE(broken.out.find("FALLBACK: model.layers.2.mlp.gate_proj is stored as F32, held as F32 "
+                            "and ran w32a32; octavo.json promises w8a16\n"),
+            std::string::npos)
+      << broken.out;
+  const Outcome refused = RunProgram({"serve", artifact, "--port", "0", "--require-int8"});
+  EXPECT_EQ(refused.exit, Exit::kFailed);
+  EXPECT_NE(refused.err.find("--require-int8: layer model.layers.2.mlp.gate_proj"),
+            std::string::npos)
+      << refused.err;
 }
 
 TEST(Program, BenchFillsTheFieldsThatItMeasures) {

@@ -8,7 +8,6 @@
 #include "cli/table.h"
 #include "core/bytes.h"
 #include "engine/engine.h"
-#include "format/manifest.h"
 #include "proof/kernel_report.h"
 
 namespace octavo::cli {
@@ -53,18 +52,23 @@ std::string Report(const core::Json& report) {
                       Cell(report, "artifact_digest"),
                       100 * report["int8_fraction_of_linear_weights"].get<double>());
   for (const core::Json& fallback : report["fallbacks"]) {
-    text += fmt::format("FALLBACK: {} is stored as {} and held as {}\n", Cell(fallback, "name"),
-                        Cell(fallback, "stored"), Cell(fallback, "packed"));
+    const std::string promised = Cell(fallback, "promised");
+    text += fmt::format("FALLBACK: {} is stored as {}, held as {} and ran {}{}\n",
+                        Cell(fallback, "name"), Cell(fallback, "stored"), Cell(fallback, "packed"),
+                        Cell(fallback, "kernel"),
+                        promised.empty() ? "" : "; octavo.json promises " + promised);
   }
-  if (report["fallbacks"].empty()) text += "no layer runs in another type than it is stored in\n";
+  if (report["fallbacks"].empty()) {
+    text += "no layer runs in another type than it is stored in or octavo.json promises\n";
+  }
   return text;
 }
 
 core::Result<Exit> Run(const Arguments& a, Context&) {
-  OCTAVO_TRY(const std::string digest, format::FolderDigest(a.model));
+  OCTAVO_TRY(const proof::Promise promise, proof::ReadPromise(a.model));
   OCTAVO_TRY(const auto engine, engine::Engine::Load(a.model, ToEngineOptions(a.engine, 64)));
   OCTAVO_RETURN_IF_ERROR(RunOnce(*engine));
-  const core::Json report = proof::KernelReport(engine->model(), digest);
+  const core::Json report = proof::KernelReport(engine->model(), promise);
   if (a.json) {
     PrintJson(report);
   } else {

@@ -67,10 +67,11 @@ core::Result<eval::Suite> SuiteOf(const Arguments& a) {
 }
 
 core::Result<Exit> Run(const Arguments& a, Context& context) {
-  OCTAVO_TRY(const eval::Suite suite, SuiteOf(a));
+  OCTAVO_TRY(eval::Suite suite, SuiteOf(a));
+  suite.speed = suite.speed && !a.no_speed;
+  suite.memory = suite.memory && !a.no_memory;
   const engine::EngineOptions engine = ToEngineOptions(a.engine, 0);
-  const eval::EvalOptions options{engine.threads, engine.compute, engine.kv, !a.no_speed,
-                                  !a.no_memory};
+  const eval::EvalOptions options{engine.threads, engine.compute, engine.kv};
   OCTAVO_TRY(const core::Json document, eval::Evaluate(a.candidate, a.baseline, suite, options,
                                                        context.progress, context.cancel));
   if (a.json)

@@ -12,7 +12,6 @@
 #include "core/file.h"
 #include "engine/engine.h"
 #include "engine/scheduler.h"
-#include "format/manifest.h"
 #include "proof/kernel_report.h"
 #include "registry/registry.h"
 #include "serve/api_server.h"
@@ -81,8 +80,8 @@ core::Status RequireInt8(const core::Json& report) {
   return report["fallbacks"].empty()
              ? core::Status()
              : core::Invalid(
-                   "--require-int8: a layer runs in another type than it is stored in; "
-                   "see `octavo doctor`");
+                   "--require-int8: a layer runs in another type than it is stored in or "
+                   "octavo.json promises; see `octavo doctor`");
 }
 
 int64_t SecondsSinceEpoch() {
@@ -113,20 +112,20 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
   OCTAVO_TRY(const Source source, FindModel(a.model));
   OCTAVO_TRY(auto server, serve::ApiServer::Start(api));
   PrintNote(fmt::format("loading {}", source.folder));
-  OCTAVO_TRY(const std::string digest, format::FolderDigest(source.folder));
+  OCTAVO_TRY(const proof::Promise promise, proof::ReadPromise(source.folder));
   OCTAVO_TRY(const auto engine,
              engine::Engine::Load(source.folder, ToEngineOptions(a.engine, a.kv_tokens)));
   if (engine->tokenizer() == nullptr) {
     return core::NotFound(source.folder + ": has no tokenizer.json, which serving needs");
   }
   OCTAVO_TRY(auto chat_template, text::ChatTemplate::Load(source.folder));
-  const auto report = [&] { return proof::KernelReport(engine->model(), digest); };
+  const auto report = [&] { return proof::KernelReport(engine->model(), promise); };
   if (a.require_int8) OCTAVO_RETURN_IF_ERROR(RequireInt8(report()));
   engine::Scheduler scheduler(*engine, {.max_batch = a.max_batch});
   serve::EngineBackend backend(*engine->tokenizer(), std::move(chat_template), scheduler);
   const int64_t context_length = std::min(engine->config().context, engine->free_kv_tokens());
   server->Serve({source.name, context_length, SecondsSinceEpoch(), report}, backend);
-  Print(fmt::format("serving {} ({:.12}) at http://{}:{}\n", source.name, digest, api.host,
+  Print(fmt::format("serving {} ({:.12}) at http://{}:{}\n", source.name, promise.digest, api.host,
                     server->port()));
   ServeUntilCancelled(*server, context.cancel);
   server.reset();  // before what it serves

@@ -124,7 +124,7 @@ class Evaluation {
   Result<Json> Run() {
     OCTAVO_RETURN_IF_ERROR(Validate(suite_));
     OCTAVO_RETURN_IF_ERROR(PutDigests());
-    if (options_.memory) OCTAVO_RETURN_IF_ERROR(PutMemory());
+    if (suite_.memory) OCTAVO_RETURN_IF_ERROR(PutMemory());
     if (cancel_.cancelled()) return std::move(document_);
     OCTAVO_TRY(candidate_, Engine::Load(candidate_dir_, CandidateOptions()));
     if (baseline_dir_) {
@@ -132,7 +132,7 @@ class Evaluation {
     }
     OCTAVO_RETURN_IF_ERROR(PutTexts());
     OCTAVO_RETURN_IF_ERROR(PutGenerations());
-    if (options_.speed && !cancel_.cancelled()) OCTAVO_RETURN_IF_ERROR(PutSpeed());
+    if (suite_.speed && !cancel_.cancelled()) OCTAVO_RETURN_IF_ERROR(PutSpeed());
     document_["runtime"]["isa"] = IsaNames(*candidate_);
     document_["complete"] = complete_ && !cancel_.cancelled();
     return std::move(document_);

@@ -17,18 +17,16 @@ struct EvalOptions {
   int threads = 0;                                // 0: one for each core
   model::Compute compute = model::Compute::kF32;  // of the candidate
   model::KvType kv = model::KvType::kF32;         // of the candidate
-  bool speed = true;
-  bool memory = true;
 };
 
 // Evaluates the model folder `candidate_dir` against `baseline_dir` (or alone, when there is none:
 // then every field about a baseline is null and there is no divergence). Quality is measured
 // against the exact baseline: weights as stored, f32 compute and KV, on the same tokens, both
 // models loaded at once; speed against the baseline in the candidate's modes. The document is
-// described in docs/verdict.md. Cancelled, it holds what was measured so far and says `complete:
-// false`; such a document passes no gate. Errors: a folder whose files do not match its
-// octavo.json, models or tokenizers that do not fit together, files that cannot be read, texts
-// shorter than asked for.
+// described in docs/verdict.md; speed and memory are null where the suite leaves them out.
+// Cancelled, it holds what was measured so far and says `complete: false`; such a document passes
+// no gate. Errors: a folder whose files do not match its octavo.json, models or tokenizers that do
+// not fit together, files that cannot be read, texts shorter than asked for.
 core::Result<core::Json> Evaluate(const std::string& candidate_dir,
                                   const std::optional<std::string>& baseline_dir,
                                   const Suite& suite, const EvalOptions& options,

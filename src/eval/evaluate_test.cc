@@ -120,7 +120,9 @@ TEST_F(EvaluateTest, FillsEveryFieldThatGatesAndReadersKnow) {
 TEST_F(EvaluateTest, TheNumbersOfAVerdictAreTheSameEachTimeAndOnAnyNumberOfThreads) {
   const std::string baseline = MakeModel("llama");
   const std::string candidate = MakeModel("qwen2");
-  EvalOptions options{1, model::Compute::kF32, model::KvType::kF32, false, false};
+  suite_.speed = false;
+  suite_.memory = false;
+  EvalOptions options{1, model::Compute::kF32, model::KvType::kF32};
   const auto first = Run(candidate, baseline, options);
   options.threads = 3;
   const auto second = Run(candidate, baseline, options);
@@ -159,15 +161,34 @@ TEST_F(EvaluateTest, WithoutABaselineThereIsPerplexityAndNoVerdict) {
 
 TEST_F(EvaluateTest, NamesTheModesOfTheCandidateAndKeepsTheBaselineExact) {
   const std::string model = MakeModel("llama");
-  const auto document =
-      Run(model, model, {0, model::Compute::kBF16, model::KvType::kF16, true, false});
+  const auto document = Run(model, model, {0, model::Compute::kBF16, model::KvType::kF16});
   ASSERT_TRUE(document.ok()) << document.error().message();
   EXPECT_EQ(document.value()["runtime"]["compute"], "bf16");
   EXPECT_EQ(document.value()["runtime"]["kv"], "kv16");
   EXPECT_EQ(document.value()["runtime"]["baseline_compute"], "f32");
   EXPECT_GT(document.value()["divergence"][0]["mean_kld"].get<double>(),
             0);  // of the f16 cache at least
-  EXPECT_TRUE(document.value()["memory"].is_null());
+}
+
+TEST_F(EvaluateTest, WhatTheSuiteLeavesOutIsNullAndClosesTheGateToRulesAboutIt) {
+  const std::string model = MakeModel("llama");
+  const Policy on_memory = {{{"memory.weights_ratio", Limit::kMax, 10, 0.95}}};
+  const Policy on_speed = {{{"speed.decode_ratio", Limit::kMin, 1e-6, 0.95}}};
+  for (const bool speed : {false, true}) {
+    suite_.speed = speed;
+    suite_.memory = !speed;
+    const auto document = Run(model, model);
+    ASSERT_TRUE(document.ok()) << document.error().message();
+    EXPECT_EQ(document.value()["complete"], true);
+    EXPECT_EQ(document.value()["speed"].is_null(), !speed);
+    EXPECT_EQ(document.value()["memory"].is_null(), speed);
+    EXPECT_TRUE(CheckGate(document.value(), speed ? on_speed : on_memory).ok());
+    const auto refused = CheckGate(document.value(), speed ? on_memory : on_speed);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message().find(speed ? "memory was left out" : "speed was left out"),
+              std::string::npos)
+        << refused.error().message();
+  }
 }
 
 TEST_F(EvaluateTest, CancelledItSaysSoAndPassesNoGate) {

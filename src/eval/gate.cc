@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "core/bytes.h"
 #include "eval/document.h"
 
 namespace octavo::eval {
@@ -22,6 +23,22 @@ Verdict Judge(const Rule& rule, const Measurement& measured) {
   const auto keeps = [&](double x) { return at_most ? x <= rule.bound : x >= rule.bound; };
   if (keeps(worst)) return Verdict::kPass;
   return keeps(best) ? Verdict::kUndecided : Verdict::kFail;
+}
+
+// Refuses a rule about a part of the evaluation that `measured` says is not there.
+template <typename Measured>
+core::Status RefuseLeftOut(const Policy& policy, const Measured& measured) {
+  for (const Rule& rule : policy.rules) {
+    for (const std::string_view part : {"speed", "memory"}) {
+      if (!rule.metric.starts_with(std::string(part) + ".") || measured(part)) continue;
+      return Invalid(
+          fmt::format("rule '{}': {} was left out of the evaluation; take '{} = false' out of the "
+                      "suite's [measure] (or --no-{} off the command), or the rule out of the "
+                      "policy",
+                      core::Printable(rule.metric), part, part, part));
+    }
+  }
+  return {};
 }
 
 core::Status CheckDocument(const Json& evaluation) {
@@ -52,6 +69,11 @@ std::string_view VerdictName(Verdict verdict) {
   return "";
 }
 
+core::Status CheckSuiteMeasures(const Suite& suite, const Policy& policy) {
+  return RefuseLeftOut(
+      policy, [&](std::string_view part) { return part == "speed" ? suite.speed : suite.memory; });
+}
+
 Result<GateReport> CheckGate(const Json& evaluation, const Policy& policy) {
   OCTAVO_RETURN_IF_ERROR(CheckDocument(evaluation));
   GateReport report;
@@ -62,6 +84,9 @@ Result<GateReport> CheckGate(const Json& evaluation, const Policy& policy) {
         "the evaluation has no baseline to compare with: run octavo eval with --baseline");
   }
   report.baseline_digest = *baseline;
+  OCTAVO_RETURN_IF_ERROR(RefuseLeftOut(policy, [&](std::string_view part) {
+    return !evaluation.contains(part) || core::Find(evaluation, part) != nullptr;
+  }));
   report.policy_digest = PolicyDigest(policy);
   report.verdict = Verdict::kPass;
   for (const Rule& rule : policy.rules) {

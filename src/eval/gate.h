@@ -9,6 +9,7 @@
 #include "core/result.h"
 #include "eval/metric.h"
 #include "eval/policy.h"
+#include "eval/suite.h"
 
 namespace octavo::eval {
 
@@ -31,6 +32,10 @@ struct GateReport {
   std::string policy_digest;
   std::vector<RuleOutcome> outcomes;  // in the policy's order, one for each name that [*] met
 };
+
+// Names the first rule about a measurement that the suite leaves out, so that an evaluation that no
+// gate can judge need not run.
+core::Status CheckSuiteMeasures(const Suite& suite, const Policy& policy);
 
 // Judges an evaluation document. One that is not complete, has another schema or no digests, or
 // lacks what a rule asks for is refused with an Error: a gate that cannot see must not open.

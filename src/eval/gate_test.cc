@@ -158,7 +158,7 @@ TEST(Gate, RefusesAnEvaluationItCannotTrust) {
       {"candidate_digest", nullptr, "'candidate_digest' is missing"},
       {"baseline_digest", nullptr, "no baseline"},
       {"perplexity", core::Json::array(), "is empty"},
-      {"memory", nullptr, "null"},
+      {"memory", nullptr, "rule 'memory.weights_ratio': memory was left out"},
   };
   for (const Case& c : cases) {
     core::Json evaluation = Evaluation();
@@ -170,6 +170,22 @@ TEST(Gate, RefusesAnEvaluationItCannotTrust) {
         << c.field << " gave " << report.error().message();
   }
   EXPECT_FALSE(CheckGate(core::Json(3), DefaultPolicy()).ok());
+}
+
+TEST(Gate, KnowsBeforehandWhichRulesASuiteLeavesBlind) {
+  Suite suite;
+  EXPECT_TRUE(CheckSuiteMeasures(suite, DefaultPolicy()).ok());
+  suite.speed = false;
+  const auto status = CheckSuiteMeasures(suite, DefaultPolicy());
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message().find("rule 'speed.decode_ratio': speed was left out"),
+            std::string::npos)
+      << status.error().message();
+  const Policy without_speed = {{MakeRule("perplexity[*].ratio", Limit::kMax, 1.01),
+                                 MakeRule("memory.candidate.weights_bytes", Limit::kMax, 1)}};
+  EXPECT_TRUE(CheckSuiteMeasures(suite, without_speed).ok());
+  suite.memory = false;
+  EXPECT_FALSE(CheckSuiteMeasures(suite, without_speed).ok());
 }
 
 TEST(Gate, RefusesAnIntervalThatDoesNotHoldItsValue) {

@@ -52,6 +52,18 @@ Result<PromptsSpec> ParsePrompts(const Json& table, const std::string& toml_path
   return prompts;
 }
 
+Status ParseMeasure(const Json& document, Suite& suite) {
+  const Json* const table = core::Find(document, "measure");
+  if (table == nullptr) return {};
+  if (!table->is_object()) return Invalid("'measure' is no table: write [measure]");
+  OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(*table, {"speed", "memory"}));
+  OCTAVO_TRY(const auto speed, core::GetOptionalBool(*table, "speed"));
+  suite.speed = speed.value_or(suite.speed);
+  OCTAVO_TRY(const auto memory, core::GetOptionalBool(*table, "memory"));
+  suite.memory = memory.value_or(suite.memory);
+  return {};
+}
+
 // Each table of the list `key`, read by `parse`.
 template <typename T, typename Parse>
 Status ParseList(const Json& document, const char* key, const Parse& parse, std::vector<T>& out) {
@@ -91,13 +103,14 @@ std::string TextName(std::string_view path) {
 Result<Suite> LoadSuite(const std::string& toml_path) {
   OCTAVO_TRY(const Json document, core::ReadTomlFile(toml_path));
   const auto parse = [&]() -> Result<Suite> {
-    OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(document, {"text", "prompts"}));
+    OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(document, {"text", "prompts", "measure"}));
     Suite suite;
     OCTAVO_RETURN_IF_ERROR(ParseList(
         document, "text", [&](const Json& t) { return ParseText(t, toml_path); }, suite.texts));
     OCTAVO_RETURN_IF_ERROR(ParseList(
         document, "prompts", [&](const Json& t) { return ParsePrompts(t, toml_path); },
         suite.prompts));
+    OCTAVO_RETURN_IF_ERROR(ParseMeasure(document, suite).Context("[measure]"));
     OCTAVO_RETURN_IF_ERROR(Validate(suite));
     return suite;
   };
@@ -137,7 +150,9 @@ Status Validate(const Suite& suite) {
 }
 
 Result<std::string> SuiteDigest(const Suite& suite) {
-  Json normal = {{"text", Json::array()}, {"prompts", Json::array()}};
+  Json normal = {{"text", Json::array()},
+                 {"prompts", Json::array()},
+                 {"measure", {{"speed", suite.speed}, {"memory", suite.memory}}}};
   for (const TextSpec& text : suite.texts) {
     OCTAVO_TRY(std::string sha256, core::Sha256File(text.file));
     normal["text"].push_back({{"name", text.name},

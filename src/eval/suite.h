@@ -36,6 +36,9 @@ struct PromptsSpec {
 struct Suite {
   std::vector<TextSpec> texts;
   std::vector<PromptsSpec> prompts;
+  // Whether these two are measured; their part of the evaluation is null otherwise.
+  bool speed = true;
+  bool memory = true;
 };
 
 // A text given by its path alone is called by its file name without the extension.
@@ -51,6 +54,9 @@ std::string TextName(std::string_view path);
 //   [[prompts]]
 //   file = "prompts.jsonl"
 //   max_tokens = 48           # default
+//   [measure]
+//   speed = true              # default
+//   memory = true             # default
 core::Result<Suite> LoadSuite(const std::string& toml_path);
 
 // Names the first thing that cannot be evaluated: two texts of one name, a context below 2, nothing

@@ -57,6 +57,23 @@ file = "prompts.jsonl"
   EXPECT_EQ(other.chunks, 3);
   EXPECT_EQ(other.score, Score::kAll);
   EXPECT_EQ(suite.value().prompts.at(0).max_tokens, 48);
+  EXPECT_TRUE(suite.value().speed && suite.value().memory);
+}
+
+TEST_F(SuiteTest, LeavesMeasurementsOutOnRequestAndItsDigestSaysSo) {
+  const std::string text = "[[text]]\nfile = 'wiki.valid.txt'\n";
+  const Suite all = Load(text).value();
+  const Suite no_speed = Load(text + "[measure]\nspeed = false").value();
+  EXPECT_FALSE(no_speed.speed);
+  EXPECT_TRUE(no_speed.memory);
+  const Suite no_memory = Load(text + "[measure]\nmemory = false").value();
+  EXPECT_TRUE(no_memory.speed);
+  EXPECT_FALSE(no_memory.memory);
+  EXPECT_NE(SuiteDigest(all).value(), SuiteDigest(no_speed).value());
+  EXPECT_NE(SuiteDigest(all).value(), SuiteDigest(no_memory).value());
+  EXPECT_NE(SuiteDigest(no_speed).value(), SuiteDigest(no_memory).value());
+  const Suite said = Load(text + "[measure]\nspeed = true\nmemory = true").value();
+  EXPECT_EQ(SuiteDigest(all).value(), SuiteDigest(said).value());
 }
 
 TEST_F(SuiteTest, RefusesWhatItCannotMean) {
@@ -78,6 +95,10 @@ TEST_F(SuiteTest, RefusesWhatItCannotMean) {
            Case{"[[text]]\nfile = 'x/a.txt'\n[[text]]\nfile = 'y/a.txt'", "used twice"},
            Case{"[[prompts]]\nfile = 'a'\nmax_tokens = 0", "max_tokens is 0"},
            Case{"[[task]]\nname = 'piqa'", "task"},
+           Case{"[[text]]\nfile = 'a'\n[measure]\nspede = false", "did you mean 'speed'"},
+           Case{"[[text]]\nfile = 'a'\n[measure]\nspeed = 0", "[measure]: field 'speed'"},
+           Case{"measure = false\n[[text]]\nfile = 'a'", "write [measure]"},
+           Case{"[measure]\nspeed = true", "asks for nothing"},
        }) {
     const auto suite = Load(c.toml);
     ASSERT_FALSE(suite.ok()) << c.toml;

@@ -3,7 +3,9 @@
 
 #include <string_view>
 
+#include "core/file.h"
 #include "core/version.h"
+#include "format/manifest.h"
 
 namespace octavo::proof {
 namespace {
@@ -30,28 +32,58 @@ Json LayerJson(const model::Linear& linear) {
           {"calls", linear.calls()}};
 }
 
+// The layer's entry in `fallbacks`; null when it runs as it is stored and promised.
+Json FallbackJson(const model::Linear& linear, const Promise& promise) {
+  const auto promised = promise.schemes.find(linear.name());
+  const bool kept =
+      promised == promise.schemes.end() || promised->second == tensor::SchemeName(linear.scheme());
+  if (kept && PackedType(linear) == linear.stored()) return nullptr;
+  return {{"name", linear.name()},
+          {"promised", promised == promise.schemes.end() ? Json() : Json(promised->second)},
+          {"stored", linear.stored()},
+          {"packed", std::string(PackedType(linear))},
+          {"kernel", TextOrNull(linear.kernel())}};
+}
+
 }  // namespace
 
-Json KernelReport(const model::Model& model, const std::string& artifact_digest) {
+core::Result<Promise> ReadPromise(const std::string& folder) {
+  Promise promise;
+  OCTAVO_TRY(promise.digest, format::FolderDigest(folder));
+  const std::string path = core::JoinPath(folder, format::kManifestName);
+  if (!core::FileExists(path)) return promise;
+  OCTAVO_TRY(const format::Manifest manifest, format::ReadManifest(folder));
+  if (manifest.kind != "artifact") return promise;
+  const Json* layers = core::Find(manifest.details, "layers");
+  if (layers == nullptr || !layers->is_object()) {
+    return core::Invalid(path + ": 'details' has no object 'layers'; quantize the model again");
+  }
+  for (const auto& [name, scheme] : layers->get_ref<const Json::object_t&>()) {
+    if (!scheme.is_string()) {
+      return core::Invalid(path + ": the scheme of layer '" + core::Printable(name) +
+                           "' is no text; quantize the model again");
+    }
+    promise.schemes.emplace(name, scheme.get<std::string>());
+  }
+  return promise;
+}
+
+Json KernelReport(const model::Model& model, const Promise& promise) {
   Json layers = Json::array();
   Json fallbacks = Json::array();
   int64_t weights = 0;
   int64_t int8_weights = 0;
   for (const model::Linear* linear : model.linears()) {
     layers.push_back(LayerJson(*linear));
-    const std::string_view packed = PackedType(*linear);
-    if (packed != linear->stored()) {
-      fallbacks.push_back({{"name", linear->name()},
-                           {"stored", linear->stored()},
-                           {"packed", std::string(packed)}});
-    }
+    Json fallback = FallbackJson(*linear, promise);
+    if (!fallback.is_null()) fallbacks.push_back(std::move(fallback));
     if (model.config().tied_embeddings && linear == model.linears().back()) continue;
     weights += linear->n() * linear->k();
-    if (packed == "I8") int8_weights += linear->n() * linear->k();
+    if (PackedType(*linear) == "I8") int8_weights += linear->n() * linear->k();
   }
   return {{"schema", kSchema},
           {"octavo_version", std::string(core::kVersion)},
-          {"artifact_digest", TextOrNull(artifact_digest)},
+          {"artifact_digest", TextOrNull(promise.digest)},
           {"layers", std::move(layers)},
           {"fallbacks", std::move(fallbacks)},
           {"int8_fraction_of_linear_weights",

@@ -2,20 +2,33 @@
 // and buffers that were really used, not from what was planned.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "core/json.h"
+#include "core/result.h"
 #include "model/model.h"
 
 namespace octavo::proof {
 
+// What a model folder says of itself.
+struct Promise {
+  std::string digest;                          // empty: not known
+  std::map<std::string, std::string> schemes;  // layer -> scheme; empty unless octavo quantized it
+};
+// Errors: a folder that is not what its octavo.json says, or an octavo.json without the schemes of
+// its layers.
+core::Result<Promise> ReadPromise(const std::string& folder);
+
 // The document of `octavo doctor --json` and GET /octavo/kernels:
 //   {schema, octavo_version, artifact_digest, layers: [{name, stored, scheme, kernel, isa,
 //   weight_bytes, calls}],
-//    fallbacks: [{name, stored, packed}], int8_fraction_of_linear_weights}
+//    fallbacks: [{name, promised, stored, packed, kernel}], int8_fraction_of_linear_weights}
 // kernel and isa are null until a layer's first call. A fallback is a layer whose packed buffer
-// holds another type than the checkpoint stores. The fraction counts weights, N x K of each layer;
-// a tied lm_head is the embedding and is not counted. Thread-safe, also while the model runs.
-core::Json KernelReport(const model::Model& model, const std::string& artifact_digest);
+// holds another type than the checkpoint stores, or that runs by another scheme than octavo.json
+// promises (null: nothing). The fraction counts weights, N x K of each layer, by what the packed
+// buffer holds; a tied lm_head is the embedding and is not counted. Thread-safe, also while the
+// model runs.
+core::Json KernelReport(const model::Model& model, const Promise& promise);
 
 }  // namespace octavo::proof

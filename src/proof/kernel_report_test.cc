@@ -9,7 +9,9 @@
 #include "core/file.h"
 #include "core/temp_folder.h"
 #include "format/compressed_tensors.h"
+#include "format/manifest.h"
 #include "format/model_folder.h"
+#include "kernels/dispatch.h"
 #include "model/projection.h"
 
 namespace octavo::proof {
@@ -27,14 +29,15 @@ std::unique_ptr<model::Model> LoadModel(const std::string& path, core::ThreadPoo
   return std::move(loaded).value();
 }
 
-void CallOnce(const model::Linear& linear, core::ThreadPool& pool) {
+void CallOnce(const model::Linear& linear, core::ThreadPool& pool,
+              model::Compute compute = model::Compute::kF32) {
   const std::vector<float> in(static_cast<size_t>(linear.k()), 1.0F);
   std::vector<float> out(static_cast<size_t>(linear.n()));
   kernels::Activations activations;
   const model::Tap no_tap;
   const model::ModelConfig config;
   model::Profile profile;
-  model::Project({config, model::Compute::kF32, pool, no_tap, profile}, 0, in.data(), 1,
+  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1,
                  {{&linear, out.data()}}, activations);
 }
 
@@ -55,15 +58,17 @@ tensor::QuantizedTensor Quantize(const tensor::TensorView& view) {
   return out;
 }
 
-// A copy of a small model whose block layers are INT8.
-void WriteInt8Copy(const std::string& from, const std::string& to) {
+// A copy of a small model whose block layers are INT8, but for `kept`, which stays as it is
+// although octavo.json promises INT8 for it too.
+void WriteInt8Copy(const std::string& from, const std::string& to, const std::string& kept = "") {
   const auto opened = format::ModelFolder::Open(from);
   ASSERT_TRUE(opened.ok());
   const format::ModelFolder& source = opened.value();
   const tensor::Scheme scheme{8, 0, tensor::Activations::kFloat};
   const std::string suffix = "_proj.weight";
   const auto quantized = [&](const std::string& name) {
-    return name.size() > suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
+    return name != kept + ".weight" && name.size() > suffix.size() &&
+           name.substr(name.size() - suffix.size()) == suffix;
   };
   std::vector<format::TensorPlan> plan;
   for (const std::string& name : source.tensor_names()) {
@@ -88,15 +93,21 @@ void WriteInt8Copy(const std::string& from, const std::string& to) {
   }
   ASSERT_TRUE(writer.value().Commit().ok());
   core::Json config = source.config();
-  config["quantization_config"] =
-      format::MakeQuantizationConfig({{{"Linear"}, scheme}}, {"lm_head"});
+  model::Profile profile;
+  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1,
+                 {{&linear, out.data()}}, activations);
   ASSERT_TRUE(core::WriteFileAtomic(to + "/config.json", core::DumpJson(config)).ok());
+  core::Json layers = core::Json::object();
+  for (const std::string& name : source.tensor_names()) {
+    if (name.ends_with(suffix)) layers[name.substr(0, name.size() - 7)] = "w8a16";
+  }
+  ASSERT_TRUE(format::WriteManifest(to, "artifact", {{"layers", std::move(layers)}}).ok());
 }
 
 TEST(KernelReport, FloatModelHasNoInt8AndCountsItsCalls) {
   core::ThreadPool pool(1);
   const auto model = LoadModel(Architecture("llama"), pool);
-  const core::Json before = KernelReport(*model, "");
+  const core::Json before = KernelReport(*model, {});
   EXPECT_TRUE(before["artifact_digest"].is_null());
   ASSERT_EQ(before["layers"].size(), model->linears().size());
   EXPECT_TRUE(before["layers"][0]["kernel"].is_null());
@@ -104,7 +115,7 @@ TEST(KernelReport, FloatModelHasNoInt8AndCountsItsCalls) {
 
   CallOnce(*model->linears()[0], pool);
   CallOnce(*model->linears()[0], pool);
-  const core::Json report = KernelReport(*model, "abc");
+  const core::Json report = KernelReport(*model, {"abc", {}});
   EXPECT_EQ(report["artifact_digest"], "abc");
   const core::Json& layer = report["layers"][0];
   EXPECT_EQ(layer["name"], model->linears()[0]->name());
@@ -128,7 +139,9 @@ TEST(KernelReport, Int8ModelRunsItsCodes) {
     const auto model = LoadModel(folder.path(), pool);
     const auto linears = model->linears();
     for (const model::Linear* linear : linears) CallOnce(*linear, pool);
-    const core::Json report = KernelReport(*model, "abc");
+    const Promise promise = ReadPromise(folder.path()).value();
+    EXPECT_EQ(promise.schemes.size(), linears.size() - 1);
+    const core::Json report = KernelReport(*model, promise);
     int64_t weights = 0;
     for (size_t i = 0; i + 1 < linears.size(); ++i) {
       const core::Json& layer = report["layers"][i];
@@ -148,6 +161,78 @@ TEST(KernelReport, Int8ModelRunsItsCodes) {
         static_cast<double>(weights) / static_cast<double>(weights + (tied ? 0 : head)));
     EXPECT_EQ(tied, std::string(name) == "llama_tied");
   }
+}
+
+// The proof can be broken: a layer that octavo.json calls INT8 and that really runs in floats.
+TEST(KernelReport, LayerThatFallsBackIsNamedAndNotCounted) {
+  core::ThreadPool pool(1);
+  const std::string kept = "model.layers.1.mlp.down_proj";
+  const core::TempFolder whole;
+  const core::TempFolder broken;
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), whole.path()));
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), broken.path(), kept));
+  core::Json reports[2];
+  int64_t weights = 0;
+  int64_t kept_weights = 0;
+  for (const auto& [path, report] :
+       {std::pair(whole.path(), &reports[0]), std::pair(broken.path(), &reports[1])}) {
+    const auto model = LoadModel(path, pool);
+    weights = 0;
+    for (const model::Linear* linear : model->linears()) {
+      CallOnce(*linear, pool);
+      weights += linear->n() * linear->k();
+      if (linear->name() == kept) kept_weights = linear->n() * linear->k();
+    }
+    *report = KernelReport(*model, ReadPromise(path).value());
+  }
+  EXPECT_EQ(reports[0]["fallbacks"], core::Json::array());
+  const core::Json expected = {{"name", kept},
+                               {"promised", "w8a16"},
+                               {"stored", "F32"},
+                               {"packed", "F32"},
+                               {"kernel", "w32a32"}};
+  EXPECT_EQ(reports[1]["fallbacks"], core::Json::array({expected}));
+  EXPECT_NEAR(reports[0]["int8_fraction_of_linear_weights"].get<double>() -
+                  reports[1]["int8_fraction_of_linear_weights"].get<double>(),
+              static_cast<double>(kept_weights) / static_cast<double>(weights), 1e-12);
+  EXPECT_GT(kept_weights, 0);
+}
+
+// Kernel and instruction set are those of the table that was called, whichever it was.
+TEST(KernelReport, NamesTheTableThatRan) {
+  core::ThreadPool pool(1);
+  const core::TempFolder folder;
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), folder.path()));
+  const auto model = LoadModel(folder.path(), pool);
+  const kernels::KernelTable& active = kernels::ActiveTable();
+  for (const kernels::KernelTable* table : kernels::AllTables()) {
+    if (!table->supported(kernels::HostCpu())) continue;
+    kernels::ForceTable(*table);
+    for (const model::Compute compute : {model::Compute::kF32, model::Compute::kBF16}) {
+      CallOnce(*model->linears()[0], pool, compute);
+      const core::Json layer = KernelReport(*model, {})["layers"][0];
+      const bool has_bf16 = kernels::FindMatMul(kernels::InputType::kBf16, kernels::Storage::kI8);
+      const bool bf16_dots = compute == model::Compute::kBF16 && has_bf16;
+      EXPECT_EQ(layer["isa"], table->isa);
+      EXPECT_EQ(layer["kernel"], bf16_dots ? "w8abf16" : "w8a32") << table->isa;
+    }
+  }
+  kernels::ForceTable(active);
+}
+
+TEST(KernelReport, PromiseOfAFolderMustBeReadable) {
+  const core::TempFolder folder;
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), folder.path()));
+  EXPECT_EQ(ReadPromise(folder.path()).value().digest, format::FolderDigest(folder.path()).value());
+  for (const core::Json& details :
+       {core::Json::object(), core::Json{{"layers", 3}}, core::Json{{"layers", {{"a", 8}}}}}) {
+    ASSERT_TRUE(format::WriteManifest(folder.path(), "artifact", details).ok());
+    const auto promise = ReadPromise(folder.path());
+    ASSERT_FALSE(promise.ok()) << details;
+    EXPECT_NE(promise.error().message().find("quantize the model again"), std::string::npos);
+  }
+  ASSERT_TRUE(format::WriteManifest(folder.path(), "base", core::Json::object()).ok());
+  EXPECT_TRUE(ReadPromise(folder.path()).value().schemes.empty());
 }
 
 }  // namespace

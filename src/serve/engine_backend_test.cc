@@ -40,7 +40,9 @@ class EngineBackendTest : public ::testing::Test {
     api.port = 0;
     server_ = ApiServer::Start(api).value();
     server_->Serve({"tiny", engine_->config().context, 0,
-                    [this] { return proof::KernelReport(engine_->model(), "digest"); }},
+                    [this] {
+                      return proof::KernelReport(engine_->model(), {"digest", {}});
+                    }},
                    *backend_);
   }
 

@@ -2,13 +2,15 @@
 
 namespace octavo::workflow {
 
+core::Result<eval::Policy> PolicyOf(const std::optional<std::string>& policy_toml) {
+  if (policy_toml) return eval::LoadPolicy(*policy_toml);
+  return eval::DefaultPolicy();
+}
+
 core::Result<Judgement> Judge(const std::string& eval_json,
                               const std::optional<std::string>& policy_toml) {
   OCTAVO_TRY(core::Json evaluation, core::ReadJsonFile(eval_json));
-  eval::Policy policy = eval::DefaultPolicy();
-  if (policy_toml) {
-    OCTAVO_TRY(policy, eval::LoadPolicy(*policy_toml));
-  }
+  OCTAVO_TRY(eval::Policy policy, PolicyOf(policy_toml));
   OCTAVO_TRY(eval::GateReport report, eval::CheckGate(evaluation, policy).Context(eval_json));
   return Judgement{std::move(evaluation), std::move(policy), std::move(report)};
 }

@@ -18,6 +18,9 @@ struct Judgement {
   eval::GateReport report;
 };
 
+// The policy in that file, or octavo's own without one.
+core::Result<eval::Policy> PolicyOf(const std::optional<std::string>& policy_toml);
+
 // Judges the evaluation in `eval_json` by the policy file, or octavo's own policy without one.
 core::Result<Judgement> Judge(const std::string& eval_json,
                               const std::optional<std::string>& policy_toml);

@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "registry/lock.h"
 #include "workflow/journal.h"
+#include "workflow/promotion.h"
 #include "workflow/steps.h"
 
 namespace octavo::workflow {
@@ -22,6 +23,13 @@ core::Status CheckStepName(const std::string& name) {
     known += (known.empty() ? "" : ", ") + std::string(step.name);
   }
   return core::Usage(fmt::format("no step '{}'; the steps are {}", core::Printable(name), known));
+}
+
+// Found out now, not after the evaluation.
+core::Status CheckGateCanSee(const Pipeline& pipeline) {
+  OCTAVO_TRY(const eval::Suite suite, eval::LoadSuite(pipeline.suite));
+  OCTAVO_TRY(const eval::Policy policy, PolicyOf(pipeline.policy));
+  return eval::CheckSuiteMeasures(suite, policy).Context(pipeline.suite);
 }
 
 // Why the step must run; nothing when it need not.
@@ -105,6 +113,7 @@ core::Result<RunReport> Run(const Pipeline& pipeline, const std::string& registr
                             const RunOptions& options, core::Progress& progress,
                             const core::CancelToken& cancel) {
   OCTAVO_RETURN_IF_ERROR(CheckStepName(options.from));
+  OCTAVO_RETURN_IF_ERROR(CheckGateCanSee(pipeline));
   std::optional<registry::StoreLock> lock;
   if (!options.dry_run) {
     OCTAVO_RETURN_IF_ERROR(core::MakeFolders(pipeline.run_dir));

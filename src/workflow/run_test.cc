@@ -175,6 +175,21 @@ TEST_F(RunTest, ErrorsNameTheStepOrTheFile) {
   EXPECT_NE(message().find("does not exist"), std::string::npos) << message();
 }
 
+TEST_F(RunTest, ARuleAboutWhatTheSuiteLeavesOutIsRefusedBeforeAnyStep) {
+  const std::string text = "[[text]]\nfile = \"words.txt\"\ncontext = 64\nchunks = 3\n";
+  Write("suite.toml", text + "[measure]\nmemory = false\n");
+  const auto report = RunIt();
+  ASSERT_FALSE(report.ok());
+  EXPECT_NE(report.error().message().find("suite.toml: rule 'memory.weights_ratio'"),
+            std::string::npos)
+      << report.error().message();
+  EXPECT_EQ(Steps(), "-----");
+
+  Write("suite.toml", text + "[measure]\nspeed = false\n");
+  EXPECT_EQ(MustRun().verdict, "pass");
+  EXPECT_TRUE(MustRun().evaluation["speed"].is_null());
+}
+
 TEST_F(RunTest, PipelineFilesAreCheckedFieldByField) {
   const auto message = [this](const std::string& text) {
     Write("octavo.toml", text);

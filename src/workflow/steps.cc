@@ -37,12 +37,6 @@ Result<std::string> WriteDocument(const std::string& path, const Json& document)
   return core::Sha256Hex(text);
 }
 
-Result<std::string> PolicyDigest(const Pipeline& pipeline) {
-  if (!pipeline.policy) return eval::PolicyDigest(eval::DefaultPolicy());
-  OCTAVO_TRY(const eval::Policy policy, eval::LoadPolicy(*pipeline.policy));
-  return eval::PolicyDigest(policy);
-}
-
 Result<Json> PullInputs(Work& work) {
   OCTAVO_TRY(const std::string digest, work.journal.DigestOf(work.pipeline.base));
   return Json{{"octavo_version", core::kVersion}, {"base", digest}};
@@ -101,10 +95,10 @@ Result<Json> RunEval(Work& work) {
 }
 
 Result<Json> GateInputs(Work& work) {
-  OCTAVO_TRY(const std::string policy, PolicyDigest(work.pipeline));
+  OCTAVO_TRY(const eval::Policy policy, PolicyOf(work.pipeline.policy));
   return Json{{"octavo_version", core::kVersion},
               {"evaluation", work.results["eval"]["sha256"]},
-              {"policy", policy}};
+              {"policy", eval::PolicyDigest(policy)}};
 }
 bool GatePresent(const Work& work, const Json& result) {
   return HoldsFile(work.gate_path(), result);
