@@ -37,8 +37,8 @@ void CallOnce(const model::Linear& linear, core::ThreadPool& pool,
   const model::Tap no_tap;
   const model::ModelConfig config;
   model::Profile profile;
-  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1,
-                 {{&linear, out.data()}}, activations);
+  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1, {{&linear, out.data()}},
+                 activations);
 }
 
 tensor::QuantizedTensor Quantize(const tensor::TensorView& view) {
@@ -93,9 +93,9 @@ void WriteInt8Copy(const std::string& from, const std::string& to, const std::st
   }
   ASSERT_TRUE(writer.value().Commit().ok());
   core::Json config = source.config();
-  model::Profile profile;
-  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1,
-                 {{&linear, out.data()}}, activations);
+  std::vector<std::string> ignored = {"lm_head"};
+  if (!kept.empty()) ignored.push_back(kept);
+  config["quantization_config"] = format::MakeQuantizationConfig({{{"Linear"}, scheme}}, ignored);
   ASSERT_TRUE(core::WriteFileAtomic(to + "/config.json", core::DumpJson(config)).ok());
   core::Json layers = core::Json::object();
   for (const std::string& name : source.tensor_names()) {
