@@ -184,8 +184,9 @@ core::Result<core::AtomicDirectory> DummyFolder(const Arguments& a) {
       (std::filesystem::temp_directory_path() / "octavo-dummy").string());
 }
 
-core::Status Write(const Arguments& a, const std::string& scheme, int head_bits,
-                   const std::string& out, Context& context) {
+// Returns the details for its octavo.json.
+core::Result<core::Json> Write(const Arguments& a, const std::string& scheme, int head_bits,
+                               const std::string& out, Context& context) {
   return compress::WriteDummy(a.dummy, out, {.scheme = scheme, .head_bits = head_bits},
                               context.progress, context.cancel);
 }
@@ -317,13 +318,13 @@ core::Result<Exit> Run(const Arguments& given, Context& context) {
   if (!a.dummy.empty()) {
     OCTAVO_TRY(core::AtomicDirectory folder, DummyFolder(a));
     dummy.emplace(std::move(folder));
-    OCTAVO_RETURN_IF_ERROR(Write(a, a.scheme, static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
-                                 dummy->staging(), context));
+    OCTAVO_TRY(core::Json details,
+               Write(a, a.scheme, static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
+                     dummy->staging(), context));
     model = dummy->staging();
     if (!a.write.empty()) {
-      OCTAVO_RETURN_IF_ERROR(
-          format::WriteManifest(model, a.scheme == "16" ? "base" : "artifact",
-                                {{"source", "octavo bench --dummy"}, {"scheme", a.scheme}}));
+      const char* kind = details["layers"].empty() ? "base" : "artifact";
+      OCTAVO_RETURN_IF_ERROR(format::WriteManifest(model, kind, std::move(details)));
       OCTAVO_RETURN_IF_ERROR(dummy->Commit());
       model = a.write;
     }

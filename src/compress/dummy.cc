@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/random.h"
+#include "core/version.h"
 #include "format/compressed_tensors.h"
 #include "model/config.h"
 
@@ -74,6 +75,8 @@ class Shapes {
     }
   }
   const std::vector<Piece>& pieces() const { return pieces_; }
+  // Quantized module -> its scheme.
+  const core::Json& layers() const { return layers_; }
 
  private:
   void Float(std::string name, tensor::Shape shape, int64_t k) {
@@ -84,6 +87,7 @@ class Shapes {
   }
   void Linear(const std::string& module, int64_t n, int64_t k, const tensor::Scheme& scheme) {
     if (scheme.weight_bits == 16) return Float(module + ".weight", {n, k}, k);
+    layers_[module] = tensor::SchemeName(scheme);
     for (TensorPlan& plan : format::PlanQuantizedLinear(module, n, k, scheme, dtype_)) {
       const Content content = ContentOf(plan);
       pieces_.push_back({std::move(plan), content, k});
@@ -91,6 +95,7 @@ class Shapes {
   }
   tensor::DType dtype_;
   std::vector<Piece> pieces_;
+  core::Json layers_ = core::Json::object();
 };
 
 int64_t BytesOf(const TensorPlan& plan) {
@@ -167,9 +172,9 @@ core::Result<tensor::DType> FloatType(const core::Json& config) {
 
 }  // namespace
 
-core::Status WriteDummy(const std::string& config_dir, const std::string& out_dir,
-                        const DummyOptions& options, core::Progress& progress,
-                        const core::CancelToken& cancel) {
+core::Result<core::Json> WriteDummy(const std::string& config_dir, const std::string& out_dir,
+                                    const DummyOptions& options, core::Progress& progress,
+                                    const core::CancelToken& cancel) {
   OCTAVO_TRY(const LayerPlan plan, PlanLayers(options.scheme, options.head_bits));
   const std::string path = core::JoinPath(config_dir, "config.json");
   OCTAVO_TRY(const core::Json config_json, core::ReadJsonFile(path));
@@ -195,8 +200,12 @@ core::Status WriteDummy(const std::string& config_dir, const std::string& out_di
   }
   OCTAVO_RETURN_IF_ERROR(writer.Finish());
   progress.End();
-  return core::WriteFileAtomic(core::JoinPath(out_dir, "config.json"),
-                               core::DumpJson(PlannedConfig(config_json, plan)));
+  OCTAVO_RETURN_IF_ERROR(core::WriteFileAtomic(core::JoinPath(out_dir, "config.json"),
+                                               core::DumpJson(PlannedConfig(config_json, plan))));
+  return core::Json{{"octavo_version", core::kVersion},
+                    {"source", "random weights"},
+                    {"scheme", tensor::SchemeName(plan.blocks)},
+                    {"layers", shapes.layers()}};
 }
 
 }  // namespace octavo::compress

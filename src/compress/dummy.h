@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/result.h"
 
@@ -17,8 +18,9 @@ struct DummyOptions {
 // Writes to `out_dir`, which must be there and empty, a model of the shape that
 // CONFIG_DIR/config.json describes: random codes with scales that keep activations near 1, random
 // floats elsewhere (in the config's torch_dtype, BF16 if it names none). The same config and
-// options give the same bytes. Memory stays at a few megabytes.
-core::Status WriteDummy(const std::string& config_dir, const std::string& out_dir,
+// options give the same bytes. Memory stays at a few megabytes. Returns the details for an
+// octavo.json, which is left to the caller because it takes a hash of everything.
+core::Result<core::Json> WriteDummy(const std::string& config_dir, const std::string& out_dir,
                         const DummyOptions& options, core::Progress& progress,
                         const core::CancelToken& cancel);
 
