@@ -44,7 +44,7 @@ void Declare(Options& options, Arguments& a) {
   options.OptionalPositional("MODEL", "--model", a.model, "a model folder, 16-bit or quantized");
   options.Value("--dummy", "DIR", a.dummy,
                 "instead of MODEL: random weights of the shape that DIR/config.json describes");
-  options.Value("--scheme", "S", a.scheme, "of the dummy: 16, w8a16 or w8a8");
+  options.Value("--scheme", "S", a.scheme, "of the dummy: 16, or as octavo quantize has it");
   options.Value("--head", "BITS", a.head, "of the dummy's lm_head: 16 or 8");
   options.Value("--write", "DIR", a.write, "keep the dummy in DIR");
   options.Value("--prefill", "N", a.speed.prefill, "tokens of a prompt");

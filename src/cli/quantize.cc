@@ -27,7 +27,7 @@ void Declare(Options& options, Arguments& a) {
   options.Value("--out", "DIR", a.out, "the folder to make; MODEL-SCHEME if not given");
   options.Value("--scheme", "S", a.scheme,
                 "w8a16: weight-only INT8, a scale per output channel; w8a8: int8 activations too, "
-                "a scale per token");
+                "a scale per token; w8a16-gN, w4a16-gN, w4a8-gN: a scale for N inputs");
   options.Value("--head", "BITS", a.head, "of lm_head: 16, as it is stored, or 8");
   options.Value("--threads", "N", a.threads, "0: one for each core");
   options.Flag("--json", a.json, "print a JSON summary");

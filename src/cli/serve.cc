@@ -73,7 +73,9 @@ core::Status RequireInt8(const core::Json& report) {
   for (const core::Json& layer : report["layers"]) {
     OCTAVO_TRY(const std::string name, core::GetString(layer, "name"));
     OCTAVO_TRY(const std::string stored, core::GetString(layer, "stored"));
-    if (name == "lm_head" || name == "model.embed_tokens" || stored == "I8") continue;
+    if (name == "lm_head" || name == "model.embed_tokens" || stored == "I8" || stored == "I4") {
+      continue;
+    }
     return core::Invalid(fmt::format(
         "--require-int8: layer {} is stored as {}; quantize the model first", name, stored));
   }

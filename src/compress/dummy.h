@@ -21,7 +21,7 @@ struct DummyOptions {
 // options give the same bytes. Memory stays at a few megabytes. Returns the details for an
 // octavo.json, which is left to the caller because it takes a hash of everything.
 core::Result<core::Json> WriteDummy(const std::string& config_dir, const std::string& out_dir,
-                        const DummyOptions& options, core::Progress& progress,
-                        const core::CancelToken& cancel);
+                                    const DummyOptions& options, core::Progress& progress,
+                                    const core::CancelToken& cancel);
 
 }  // namespace octavo::compress

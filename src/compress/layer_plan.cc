@@ -13,12 +13,11 @@ namespace octavo::compress {
 core::Result<LayerPlan> PlanLayers(const std::string& scheme, int head_bits) {
   LayerPlan plan;
   OCTAVO_TRY(plan.blocks, tensor::ParseScheme(scheme));
-  const bool channel_int8 = plan.blocks.weight_bits == 8 && plan.blocks.group_size == 0;
-  const bool is_static = plan.blocks.activations == tensor::Activations::kStaticPerTensor;
-  if (plan.blocks.weight_bits != 16 && (!channel_int8 || is_static)) {
-    return core::Usage(
-        fmt::format("scheme '{}' is not available in octavo {}; available: w8a16, w8a8", scheme,
-                    core::kVersion));
+  if (plan.blocks.activations == tensor::Activations::kStaticPerTensor) {
+    return core::Usage(fmt::format(
+        "scheme '{}' is not available in octavo {}; available: w8a16, w8a16-gN, w8a8, w4a16-gN, "
+        "w4a8-gN",
+        scheme, core::kVersion));
   }
   if (head_bits != 16 && head_bits != 8)
     return core::Usage(fmt::format("a head of {} bits; expected 16 or 8", head_bits));

@@ -16,6 +16,7 @@
 #include "format/manifest.h"
 #include "format/model_folder.h"
 #include "format/weight_names.h"
+#include "kernels/packed_matrix.h"
 #include "model/config.h"
 #include "quant/rtn.h"
 
@@ -67,12 +68,29 @@ core::Status CheckLinear(const format::ModelFolder& source, const std::string& n
       tensor::DTypeName(view.dtype), tensor::ShapeToString(view.shape)));
 }
 
+// A group size that does not fit is answered with those that do.
+core::Status CheckGroups(const std::string& name, int64_t k, const tensor::Scheme& scheme) {
+  if (kernels::PackedMatrix::CanPack(scheme.weight_bits, scheme.group_size, k)) return {};
+  std::string sizes;
+  for (const int64_t size : {16, 32, 64, 128, 256}) {
+    if (kernels::PackedMatrix::CanPack(scheme.weight_bits, size, k))
+      sizes += (sizes.empty() ? "" : ", ") + std::to_string(size);
+  }
+  return core::Usage(fmt::format("groups of {} do not fit '{}' with {} inputs; {}",
+                                 scheme.group_size, name, k,
+                                 sizes.empty() ? "no group size does" : "possible: " + sizes));
+}
+
 core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
                                           const model::ModelConfig& config, const LayerPlan& plan) {
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     for (const format::WeightName& name : format::WeightNames()) {
       if (!IsBlockLinear(name)) continue;
-      OCTAVO_RETURN_IF_ERROR(CheckLinear(source, format::HfName({&name, layer, kWeight})));
+      const std::string hf_name = format::HfName({&name, layer, kWeight});
+      OCTAVO_RETURN_IF_ERROR(CheckLinear(source, hf_name));
+      if (plan.blocks.weight_bits == 16) continue;
+      OCTAVO_RETURN_IF_ERROR(
+          CheckGroups(hf_name, source.FindTensor(hf_name)->shape[1], plan.blocks));
     }
   }
   const std::string head_weight = kHeadModule + std::string(kWeight);

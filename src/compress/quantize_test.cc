@@ -107,6 +107,33 @@ TEST(Quantize, W8A8StoresBareCodesAndSaysThatActivationsAreInt8) {
   EXPECT_FALSE(quantization.SchemeOf("lm_head").has_value());
 }
 
+TEST(Quantize, GroupsGetAScaleEachAndSizesThatDoNotFitAreAnswered) {
+  const core::TempFolder temp;
+  for (const char* scheme : {"w8a16-g8", "w4a16-g16", "w4a8-g16"}) {
+    const std::string out = temp / scheme;
+    ASSERT_TRUE(QuantizeTo(kModels + "llama", out, {.scheme = scheme}).ok()) << scheme;
+    const auto made = format::ModelFolder::Open(out).value();
+    const auto quantization = format::QuantizationConfig::Parse(made.config()).value();
+    const std::string module = "model.layers.0.mlp.up_proj";
+    EXPECT_EQ(tensor::SchemeName(*quantization.SchemeOf(module)), scheme);
+    const auto q = format::ReadQuantizedLinear(made, module, *quantization.SchemeOf(module));
+    ASSERT_TRUE(q.ok()) << q.error().message();
+    const auto base = format::ModelFolder::Open(kModels + "llama").value();
+    const auto view = base.GetTensor(module + ".weight").value();
+    std::vector<float> weights(static_cast<size_t>(view.elements()));
+    tensor::ConvertToFloat(view.dtype, view.bytes, weights);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const float scale = q.value().scales[i / static_cast<size_t>(q.value().group_size)];
+      ASSERT_NEAR(static_cast<float>(q.value().codes[i]) * scale, weights[i], scale * 0.51F);
+    }
+  }
+  const auto odd = QuantizeTo(kModels + "llama", temp / "odd", {.scheme = "w4a16-g32"});
+  ASSERT_FALSE(odd.ok());
+  EXPECT_EQ(odd.error().code(), core::ErrorCode::kUsage);
+  EXPECT_NE(odd.error().message().find("possible: 16"), std::string::npos)
+      << odd.error().message();
+}
+
 TEST(Quantize, AnInt8HeadIsUntiedFromTheEmbeddingWhichStays) {
   for (const char* scheme : {"w8a16", "w8a8"}) {
     for (const char* model : {"llama_tied", "llama"}) {

@@ -14,6 +14,15 @@ int64_t Grain(int64_t k) {
   return std::max<int64_t>(1, 16384 / k);
 }
 
+// The sums of kSumInputs codes each, 128 taken off.
+void SumCodes(const std::byte* codes, int64_t count, int16_t* sums) {
+  for (int64_t i = 0; i < count; ++i, codes += kSumInputs) {
+    int sum = -128 * static_cast<int>(kSumInputs);
+    for (int64_t j = 0; j < kSumInputs; ++j) sum += static_cast<int>(codes[j]);
+    sums[i] = static_cast<int16_t>(sum);
+  }
+}
+
 // A row of `bytes` bytes into its place in tiles: 64 of them in each, the rest of the last
 // `padding`.
 void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to) {
@@ -33,17 +42,18 @@ std::byte* Activations::Reserve(int64_t rows, int64_t k, int64_t element_bytes, 
   stride_bytes_ = tiled_ ? (row_bytes + kTileRowBytes - 1) / kTileRowBytes * kTileBytes : row_bytes;
   const int64_t strides = tiled_ ? (rows + kTileSide - 1) / kTileSide : rows;
   const int64_t data_floats = (strides * stride_bytes_ + 63) / 64 * 16;
-  float* memory = buffer_.Reserve(data_floats + rows);
+  float* memory = buffer_.Reserve(data_floats + rows + rows * (k / kSumInputs) / 2 + 1);
   scales_ = memory + data_floats;
   data_ = reinterpret_cast<std::byte*>(memory);
   return reinterpret_cast<std::byte*>(memory);
 }
 
 void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type,
-                         core::ThreadPool& pool) {
+                         core::ThreadPool& pool, bool sums) {
   const KernelTable& table = ActiveTable();
   type_ = type;
   tiled_ = false;
+  sums_ = nullptr;
   if (type == InputType::kF32) {
     rows_ = rows;
     k_ = k;
@@ -54,8 +64,9 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
   const bool codes = type == InputType::kI8;
   OCTAVO_CHECK(!codes || k <= kMaxIntegerInputs);
   const int64_t tiled_from = table.tiled_from[static_cast<int>(type)];
-  tiled_ = tiled_from > 0 && rows >= tiled_from;
+  tiled_ = tiled_from > 0 && rows >= tiled_from && !sums;
   std::byte* out = Reserve(rows, k, codes ? 1 : 2, codes ? 4 : 2);
+  if (codes && sums) sums_ = reinterpret_cast<int16_t*>(scales_ + rows);
   const int64_t used = codes ? k : 2 * k;
   const int padding = codes ? 128 : 0;  // zero
   const auto convert = [&](int64_t i, std::byte* to) {
@@ -71,6 +82,7 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
         std::byte* row = out + i * stride_bytes_;
         convert(i, row);
         std::memset(row + used, padding, static_cast<size_t>(stride_bytes_ - used));
+        if (sums_ != nullptr) SumCodes(row, sums_stride(), sums_ + i * sums_stride());
       }
       return;
     }
@@ -87,6 +99,7 @@ void Activations::AssignRounded(const float* x, int64_t rows, int64_t k, core::T
   const KernelTable& table = ActiveTable();
   type_ = InputType::kF32;
   tiled_ = false;
+  sums_ = nullptr;
   auto* out = reinterpret_cast<float*>(Reserve(rows, k, sizeof(float), 1));
   pool.ParallelFor(rows, Grain(k), [&](int64_t begin, int64_t end) {
     table.round_to_bf16(x + begin * k, (end - begin) * k, out + begin * k);

@@ -15,7 +15,9 @@ class Activations {
  public:
   // x: [rows, k] f32, row-major. For kF32 it is only referred to and must live as long as this is
   // used; for the others it is converted, each row by itself.
-  void Assign(const float* x, int64_t rows, int64_t k, InputType type, core::ThreadPool& pool);
+  // `sums`: for weights of 4 bits, with int8 rows, of whose codes sums are then kept.
+  void Assign(const float* x, int64_t rows, int64_t k, InputType type, core::ThreadPool& pool,
+              bool sums = false);
   // kF32 with the values rounded to bf16: what a bf16 product means where the CPU has no bf16 dots.
   void AssignRounded(const float* x, int64_t rows, int64_t k, core::ThreadPool& pool);
 
@@ -30,6 +32,9 @@ class Activations {
   }
   int64_t stride_bytes() const { return stride_bytes_; }
   const float* scales() const { return scales_; }  // kI8: [rows]
+  // kI8 with sums: [rows][sums_stride()], each of kSumInputs codes; else nullptr.
+  const int16_t* sums() const { return sums_; }
+  int64_t sums_stride() const { return k_ / kSumInputs; }
 
  private:
   // Room for [rows, padded k] elements and, for kI8, scales.
@@ -41,6 +46,7 @@ class Activations {
   bool tiled_ = false;
   const std::byte* data_ = nullptr;
   float* scales_ = nullptr;
+  int16_t* sums_ = nullptr;
   FloatBuffer buffer_;
 };
 

@@ -60,9 +60,26 @@ PackedMatrix RandomPacked(Random& random, Storage storage, int64_t n, int64_t k,
     case Storage::kBF16:
       return PackedMatrix::Pack(RandomMatrix(random, n, k, tensor::DType::kBF16).view, pool);
     case Storage::kI8:
+    case Storage::kI4:
       break;
   }
   return PackedMatrix::Pack(RandomCodes(random, n, k, random.Below(4) == 0), pool);
+}
+
+// Codes of 8 or 4 bits in groups of `group` inputs.
+tensor::QuantizedTensor RandomGroups(Random& random, int bits, int64_t n, int64_t groups,
+                                     int64_t group, tensor::DType scale_dtype) {
+  tensor::QuantizedTensor out{n, groups * group, bits, group, scale_dtype, {}, {}};
+  const int range = 1 << bits;
+  for (int64_t i = 0; i < n * out.k; ++i) {
+    out.codes.push_back(static_cast<int8_t>(
+        static_cast<int>(random.Below(static_cast<uint64_t>(range))) - range / 2));
+  }
+  for (int64_t i = 0; i < n * groups; ++i) {
+    out.scales.push_back(
+        tensor::RoundToDType(static_cast<float>(0.001 + random.Uniform()), scale_dtype));
+  }
+  return out;
 }
 
 std::vector<const KernelTable*> RunnableTables() {
@@ -93,7 +110,7 @@ std::vector<float> RunMatMul(const KernelTable& table, const PackedMatrix& weigh
                              core::ThreadPool& pool, bool add = false) {
   ForceTable(table);
   Activations activations;
-  activations.Assign(x.data(), rows, weight.k(), input, pool);
+  activations.Assign(x.data(), rows, weight.k(), input, pool, NeedsSums(weight));
   std::vector<float> out(static_cast<size_t>(rows * weight.n()), add ? 0.625F : NAN);
   const Product product{&weight, bias != nullptr ? bias->data() : nullptr, out.data(), nullptr,
                         add};
@@ -121,7 +138,7 @@ TEST(MatMul, EveryTableEqualsTheDefinition) {
     const int64_t rows = 1 + static_cast<int64_t>(random.Below(trial % 7 == 0    ? 150
                                                                : trial % 97 == 0 ? 600
                                                                                  : 40));
-    const auto storage = static_cast<Storage>(trial % kStorageCount);
+    const auto storage = static_cast<Storage>(trial % 4);  // 4-bit codes are a test of their own
     const PackedMatrix weight = RandomPacked(random, storage, n, k, pool);
     const std::vector<float> x = RandomFloats(random, rows * k);
     const std::vector<float> bias = RandomFloats(random, weight.blocks() * kBlockFeatures);
@@ -141,13 +158,73 @@ TEST(MatMul, EveryTableEqualsTheDefinition) {
   }
 }
 
+TEST(MatMul, GroupsOfEveryTableEqualTheDefinition) {
+  TableGuard guard;
+  Random random(13);
+  core::ThreadPool pool(2);
+  for (int trial = 0; trial < 600; ++trial) {
+    const int bits = trial % 2 == 0 ? 4 : 8;
+    const int64_t n = 1 + static_cast<int64_t>(random.Below(150));
+    const int64_t group = 16 * (1 + static_cast<int64_t>(random.Below(trial % 50 == 0 ? 60 : 8)));
+    const int64_t groups = 1 + static_cast<int64_t>(random.Below(6));
+    if (bits == 8 && groups == 1) continue;  // one scale for each feature
+    const int64_t rows = 1 + static_cast<int64_t>(random.Below(trial % 7 == 0 ? 150 : 14));
+    constexpr tensor::DType kScales[] = {tensor::DType::kF32, tensor::DType::kF16,
+                                         tensor::DType::kBF16};
+    const auto codes = RandomGroups(random, bits, n, groups, group, kScales[random.Below(3)]);
+    const PackedMatrix weight = PackedMatrix::Pack(codes, pool);
+    EXPECT_EQ(weight.group(), group);
+    const std::vector<float> x = RandomFloats(random, rows * weight.k());
+    const std::vector<float> bias = RandomFloats(random, weight.blocks() * kBlockFeatures);
+    const auto* maybe_bias = random.Below(2) == 0 ? &bias : nullptr;
+    const bool add = random.Below(2) == 0;
+    const InputType input = bits == 4 && random.Below(2) == 0 ? InputType::kI8 : InputType::kF32;
+    const auto want = RunMatMul(ScalarTable(), weight, x, rows, maybe_bias, input, pool, add);
+    for (const KernelTable* table : RunnableTables()) {
+      ExpectSameBits(RunMatMul(*table, weight, x, rows, maybe_bias, input, pool, add), want,
+                     std::string(table->isa) + " bits=" + std::to_string(bits) +
+                         " n=" + std::to_string(n) + " group=" + std::to_string(group) +
+                         " groups=" + std::to_string(groups) + " rows=" + std::to_string(rows));
+    }
+  }
+}
+
+// The definition of groups against plain double arithmetic on the unpacked weights, and the packing
+// against the codes themselves.
+TEST(MatMul, GroupsAreTheirCodesTimesTheirScales) {
+  TableGuard guard;
+  Random random(14);
+  core::ThreadPool pool(1);
+  for (const int bits : {4, 8}) {
+    const auto codes = RandomGroups(random, bits, 37, 5, 32, tensor::DType::kF16);
+    const PackedMatrix weight = PackedMatrix::Pack(codes, pool);
+    const std::vector<float> x = RandomFloats(random, weight.k());
+    const auto got = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kF32, pool);
+    std::vector<float> row(static_cast<size_t>(weight.k()));
+    for (int64_t n = 0; n < weight.n(); ++n) {
+      weight.UnpackRow(n, row);
+      double exact = 0;
+      double magnitude = 0;
+      for (int64_t k = 0; k < weight.k(); ++k) {
+        const auto at = static_cast<size_t>(n * weight.k() + k);
+        const float w =
+            static_cast<float>(codes.codes[at]) * codes.scales[static_cast<size_t>(n * 5 + k / 32)];
+        ASSERT_EQ(row[static_cast<size_t>(k)], w);
+        exact += static_cast<double>(w) * x[static_cast<size_t>(k)];
+        magnitude += std::fabs(static_cast<double>(w) * x[static_cast<size_t>(k)]);
+      }
+      EXPECT_NEAR(got[static_cast<size_t>(n)], exact, magnitude * 40 * 0x1p-24);
+    }
+  }
+}
+
 // |sum of K products rounded after each step - exact| <= K * 2^-24 * sum |w x| to first order
 // (Higham 2002, section 3.1).
 TEST(MatMul, DefinitionIsWithinTheRoundingBoundOfDoubleArithmetic) {
   TableGuard guard;
   Random random(2);
   core::ThreadPool pool(1);
-  for (int storage = 0; storage < kStorageCount; ++storage) {
+  for (int storage = 0; storage < 4; ++storage) {
     const int64_t n = 37;
     const int64_t k = 259;
     const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), n, k, pool);
@@ -174,7 +251,7 @@ TEST(MatMul, ARowDoesNotDependOnTheOthers) {
   core::ThreadPool two(2);
   const int64_t k = 130;
   const int64_t rows = 200;
-  for (int storage = 0; storage < kStorageCount; ++storage) {
+  for (int storage = 0; storage < 4; ++storage) {
     const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), 75, k, two);
     const std::vector<float> x = RandomFloats(random, rows * k);
     for (const KernelTable* table : RunnableTables()) {

@@ -9,8 +9,18 @@
 namespace octavo::kernels {
 namespace {
 
-const MatMulEntry& EntryOf(const KernelTable& table, InputType input, Storage storage) {
-  return table.matmul[static_cast<int>(input)][static_cast<int>(storage)];
+// Without `run` where there is none.
+const MatMulEntry& EntryOf(const KernelTable& table, InputType input, const PackedMatrix& weight) {
+  static constexpr MatMulEntry kNone = {};
+  const bool codes = weight.storage() == Storage::kI8;
+  // Bf16 dots, and integer ones of 8-bit codes, take one scale for each feature.
+  if (weight.group() > 0 && (input == InputType::kBf16 || (input == InputType::kI8 && codes)))
+    return kNone;
+  return table.matmul[static_cast<int>(input)][static_cast<int>(weight.storage())];
+}
+
+bool HasSums(const Activations& x, const PackedMatrix& weight) {
+  return x.type() != InputType::kI8 || !NeedsSums(weight) || x.sums() != nullptr;
 }
 
 int64_t Panels(const PackedMatrix& weight) {
@@ -36,6 +46,11 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.columns = std::min(piece.blocks * kBlockFeatures, weight.n() - first_feature);
   piece.k = x.k();
   piece.scales = weight.scales().empty() ? nullptr : weight.scales().data() + first_feature;
+  piece.group = weight.group();
+  piece.group_scales = weight.group_scales(first_block);
+  piece.group_scale_type = weight.group_scale_type();
+  piece.x_sums = x.sums() != nullptr ? x.sums() + first_row * x.sums_stride() : nullptr;
+  piece.x_sums_stride = x.sums_stride();
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
   piece.out = product.out + first_row * weight.n() + first_feature;
   piece.out_stride = weight.n();
@@ -54,8 +69,8 @@ void Count(const Product& product, const MatMulEntry& entry) {
 
 }  // namespace
 
-const MatMulEntry* FindMatMul(InputType input, Storage storage) {
-  const MatMulEntry& entry = EntryOf(ActiveTable(), input, storage);
+const MatMulEntry* FindMatMul(InputType input, const PackedMatrix& weight) {
+  const MatMulEntry& entry = EntryOf(ActiveTable(), input, weight);
   return entry.run == nullptr ? nullptr : &entry;
 }
 
@@ -68,8 +83,8 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
   int64_t piece_rows = kPieceRows;
   for (size_t i = 0; i < products.size(); ++i) {
     const PackedMatrix& weight = *products[i].weight;
-    entries[i] = &EntryOf(table, x.type(), weight.storage());
-    OCTAVO_CHECK(weight.k() == x.k() && entries[i]->run != nullptr);
+    entries[i] = &EntryOf(table, x.type(), weight);
+    OCTAVO_CHECK(weight.k() == x.k() && entries[i]->run != nullptr && HasSums(x, weight));
     panels += Panels(weight);
     piece_rows = std::min(piece_rows, entries[i]->piece_rows);
   }
@@ -94,11 +109,12 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
                  core::ThreadPool& pool) {
   if (x.rows() == 0) return;
   const KernelTable& table = ActiveTable();
-  const MatMulEntry& gate_entry = EntryOf(table, x.type(), gate.weight->storage());
-  const MatMulEntry& up_entry = EntryOf(table, x.type(), up.weight->storage());
+  const MatMulEntry& gate_entry = EntryOf(table, x.type(), *gate.weight);
+  const MatMulEntry& up_entry = EntryOf(table, x.type(), *up.weight);
   const int64_t n = gate.weight->n();
   OCTAVO_CHECK(up.weight->n() == n && gate.weight->k() == x.k() && up.weight->k() == x.k() &&
-               gate_entry.run != nullptr && up_entry.run != nullptr);
+               gate_entry.run != nullptr && up_entry.run != nullptr && HasSums(x, *gate.weight) &&
+               HasSums(x, *up.weight));
   const int64_t piece_rows = std::min(gate_entry.piece_rows, up_entry.piece_rows);
   const int64_t row_pieces = (x.rows() + piece_rows - 1) / piece_rows;
   constexpr int64_t kWidth = kPieceBlocks * kBlockFeatures;

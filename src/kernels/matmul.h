@@ -20,7 +20,12 @@ struct CallCounter {
 };
 
 // The active table's entry for this pair; nullptr if it has none.
-const MatMulEntry* FindMatMul(InputType input, Storage storage);
+const MatMulEntry* FindMatMul(InputType input, const PackedMatrix& weight);
+
+// Whether int8 inputs of this weight must come with sums.
+inline bool NeedsSums(const PackedMatrix& weight) {
+  return weight.storage() == Storage::kI4;
+}
 
 // One product of a group that shares its input: out: [rows, N] f32 = x * weight^T (+ bias), or with
 // `add` out + that.

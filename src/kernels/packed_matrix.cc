@@ -47,6 +47,21 @@ void PackBlock(const std::byte* source, int64_t rows, int64_t k, int64_t unit, s
   }
 }
 
+// The same of 4-bit codes, 8 added, two to a byte.
+void PackNibbles(const int8_t* codes, int64_t rows, int64_t k, std::byte* block) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const int8_t* from = codes + row * k;
+    std::byte* to = block + row * 4;
+    for (int64_t i = 0; i < k; i += 8, to += kBlockFeatures * 4) {
+      for (int64_t j = 0; j < 4; ++j) {
+        const int low = from[i + j] + 8;
+        const int high = from[i + 4 + j] + 8;
+        to[j] = static_cast<std::byte>(low | high << 4);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void PackedMatrix::Free::operator()(std::byte* p) const {
@@ -55,7 +70,7 @@ void PackedMatrix::Free::operator()(std::byte* p) const {
 
 int64_t PackedMatrix::block_bytes() const {
   const StorageLayout& layout = LayoutOf(storage_);
-  return (k_ + layout.unit - 1) / layout.unit * layout.unit * kBlockFeatures * layout.element_bytes;
+  return (k_ + layout.unit - 1) / layout.unit * kBlockFeatures * layout.unit_bytes;
 }
 
 void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage) {
@@ -73,7 +88,7 @@ PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPo
   PackedMatrix out;
   out.Allocate(weight.shape[0], weight.shape[1], StorageOf(weight.dtype));
   const int64_t unit = LayoutOf(out.storage_).unit;
-  const int64_t row_bytes = out.k_ * LayoutOf(out.storage_).element_bytes;
+  const int64_t row_bytes = out.k_ * static_cast<int64_t>(tensor::DTypeSize(weight.dtype));
   pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       std::byte* block = out.data_.get() + b * out.block_bytes();
@@ -90,63 +105,115 @@ PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPo
   return out;
 }
 
+bool PackedMatrix::CanPack(int bits, int64_t group_size, int64_t k) {
+  const bool grouped = group_size != 0 && group_size != k;
+  if (bits == 8) return !grouped || (group_size % 4 == 0 && k % group_size == 0);
+  return grouped ? group_size % kSumInputs == 0 && k % group_size == 0 : k % kSumInputs == 0;
+}
+
 PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool) {
-  OCTAVO_CHECK(weight.bits == 8 && weight.groups() == 1);
+  OCTAVO_CHECK(CanPack(weight.bits, weight.group_size, weight.k));
   PackedMatrix out;
-  out.Allocate(weight.n, weight.k, Storage::kI8);
-  out.scales_.assign(static_cast<size_t>(out.blocks() * kBlockFeatures), 1.0F);
-  std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
-  out.offsets_.assign(out.scales_.size(), 0);
+  out.Allocate(weight.n, weight.k, weight.bits == 4 ? Storage::kI4 : Storage::kI8);
+  if (weight.bits == 4 || weight.groups() > 1) {
+    out.group_ = weight.k / weight.groups();
+    out.PackGroupScales(weight);
+  } else {
+    out.scales_.assign(static_cast<size_t>(out.blocks() * kBlockFeatures), 1.0F);
+    std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
+    out.offsets_.assign(out.scales_.size(), 0);
+  }
   pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       std::byte* block = out.data_.get() + b * out.block_bytes();
       std::memset(block, 0, static_cast<size_t>(out.block_bytes()));
       const int64_t rows = std::min(kBlockFeatures, out.n_ - b * kBlockFeatures);
-      const auto* source =
-          reinterpret_cast<const std::byte*>(weight.codes.data()) + b * kBlockFeatures * out.k_;
-      PackBlock<int8_t>(source, rows, out.k_, LayoutOf(Storage::kI8).unit, block);
-      for (int64_t row = b * kBlockFeatures; row < b * kBlockFeatures + rows; ++row) {
-        const auto codes =
-            std::span(weight.codes)
-                .subspan(static_cast<size_t>(row * out.k_), static_cast<size_t>(out.k_));
+      const int8_t* codes = weight.codes.data() + b * kBlockFeatures * out.k_;
+      if (weight.bits == 4) {
+        PackNibbles(codes, rows, out.k_, block);
+        continue;
+      }
+      PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes), rows, out.k_,
+                        LayoutOf(Storage::kI8).unit, block);
+      for (int64_t row = 0; row < rows && !out.offsets_.empty(); ++row) {
         // Within an int32 for every K that is multiplied in integers.
-        out.offsets_[static_cast<size_t>(row)] =
-            static_cast<int32_t>(128 * std::accumulate(codes.begin(), codes.end(), int64_t{0}));
+        out.offsets_[static_cast<size_t>(b * kBlockFeatures + row)] = static_cast<int32_t>(
+            128 * std::accumulate(codes + row * out.k_, codes + (row + 1) * out.k_, int64_t{0}));
       }
     }
   });
   return out;
 }
 
+void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {
+  const int64_t groups = weight.groups();
+  // Rows that do not exist keep scale 0, and their codes do not matter.
+  std::vector<float> scales(static_cast<size_t>(blocks() * groups * kBlockFeatures), 0.0F);
+  for (int64_t n = 0; n < n_; ++n) {
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t at = (n / kBlockFeatures * groups + g) * kBlockFeatures + n % kBlockFeatures;
+      scales[static_cast<size_t>(at)] = weight.scales[static_cast<size_t>(n * groups + g)];
+    }
+  }
+  group_scale_type_ = StorageOf(weight.scale_dtype);
+  group_scales_.resize(scales.size() * tensor::DTypeSize(weight.scale_dtype));
+  tensor::ConvertFromFloat(scales, weight.scale_dtype, group_scales_);
+}
+
+const std::byte* PackedMatrix::group_scales(int64_t block) const {
+  if (group_ == 0) return nullptr;
+  const auto block_scales =
+      static_cast<int64_t>(group_scales_.size()) / std::max<int64_t>(blocks(), 1);
+  return group_scales_.data() + block * block_scales;
+}
+
 void PackedMatrix::UnpackRow(int64_t row, std::span<float> out) const {
   OCTAVO_CHECK(row >= 0 && row < n_ && static_cast<int64_t>(out.size()) == k_);
   const StorageLayout& layout = LayoutOf(storage_);
-  const std::byte* base =
-      block(row / kBlockFeatures) + row % kBlockFeatures * layout.unit * layout.element_bytes;
+  const std::byte* base = block(row / kBlockFeatures) + row % kBlockFeatures * layout.unit_bytes;
   for (int64_t i = 0; i < k_; ++i) {
-    const std::byte* at =
-        base +
-        (i / layout.unit * kBlockFeatures * layout.unit + i % layout.unit) * layout.element_bytes;
+    const std::byte* unit = base + i / layout.unit * kBlockFeatures * layout.unit_bytes;
+    const int64_t inside = i % layout.unit;
     float value = 0;
     uint16_t half = 0;
     switch (storage_) {
       case Storage::kF32:
-        std::memcpy(&value, at, sizeof(value));
+        std::memcpy(&value, unit, sizeof(value));
         break;
       case Storage::kF16:
-        std::memcpy(&half, at, sizeof(half));
+        std::memcpy(&half, unit, sizeof(half));
         value = tensor::F16ToFloat(half);
         break;
       case Storage::kBF16:
-        std::memcpy(&half, at, sizeof(half));
+        std::memcpy(&half, unit + 2 * inside, sizeof(half));
         value = tensor::BF16ToFloat(half);
         break;
       case Storage::kI8:
-        value = static_cast<float>(static_cast<int8_t>(*at)) * scales_[static_cast<size_t>(row)];
+        value = static_cast<float>(static_cast<int8_t>(unit[inside])) * ScaleOf(row, i);
         break;
+      case Storage::kI4: {
+        const auto both = static_cast<int>(unit[inside % 4]);
+        value = static_cast<float>((inside < 4 ? both & 15 : both >> 4) - 8) * ScaleOf(row, i);
+        break;
+      }
     }
     out[static_cast<size_t>(i)] = value;
   }
+}
+
+float PackedMatrix::ScaleOf(int64_t row, int64_t input) const {
+  if (group_ == 0) return scales_[static_cast<size_t>(row)];
+  const auto at =
+      static_cast<size_t>((row / kBlockFeatures * (k_ / group_) + input / group_) * kBlockFeatures +
+                          row % kBlockFeatures);
+  float scale = 0;
+  uint16_t half = 0;
+  if (group_scale_type_ == Storage::kF32) {
+    std::memcpy(&scale, group_scales_.data() + at * sizeof(scale), sizeof(scale));
+    return scale;
+  }
+  std::memcpy(&half, group_scales_.data() + at * sizeof(half), sizeof(half));
+  return group_scale_type_ == Storage::kF16 ? tensor::F16ToFloat(half) : tensor::BF16ToFloat(half);
 }
 
 }  // namespace octavo::kernels

@@ -20,8 +20,12 @@ class PackedMatrix {
   PackedMatrix() = default;
   // weight: [N, K] F32, F16 or BF16, kept bit for bit.
   static PackedMatrix Pack(const tensor::TensorView& weight, core::ThreadPool& pool);
-  // 8-bit codes with one scale per output feature.
+  // 8-bit codes with one scale per output feature or in groups, or 4-bit codes in groups; groups
+  // are what CanPack allows.
   static PackedMatrix Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool);
+  // Groups of 8-bit codes are multiples of 4 inputs, those of 4-bit codes of 16; one scale for all
+  // K inputs of 4-bit codes is one group.
+  static bool CanPack(int bits, int64_t group_size, int64_t k);
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
@@ -29,7 +33,8 @@ class PackedMatrix {
   // Bytes that stay in memory: codes or floats with their padding, and scales.
   int64_t bytes() const {
     return blocks() * block_bytes() +
-           static_cast<int64_t>(scales_.size() * sizeof(float) + offsets_.size() * sizeof(int32_t));
+           static_cast<int64_t>(scales_.size() * sizeof(float) + offsets_.size() * sizeof(int32_t) +
+                                group_scales_.size());
   }
   int64_t blocks() const { return (n_ + kBlockFeatures - 1) / kBlockFeatures; }
   int64_t block_bytes() const;
@@ -39,6 +44,12 @@ class PackedMatrix {
   // 128 times the sum of each feature's codes, which products with inputs that have 128 added take
   // off again; padded as the scales are, empty for float storages.
   std::span<const int32_t> offsets() const { return offsets_; }
+  // Inputs that share a scale; 0: no groups.
+  int64_t group() const { return group_; }
+  // Scales of the groups from a block on, [blocks][K / group][16] of that type: the one in which
+  // they are stored.
+  const std::byte* group_scales(int64_t block) const;
+  Storage group_scale_type() const { return group_scale_type_; }
   // Row n as f32: codes times scale, or the float itself. out: [K].
   void UnpackRow(int64_t row, std::span<float> out) const;
 
@@ -47,12 +58,17 @@ class PackedMatrix {
     void operator()(std::byte* p) const;
   };
   void Allocate(int64_t n, int64_t k, Storage storage);
+  void PackGroupScales(const tensor::QuantizedTensor& weight);
+  float ScaleOf(int64_t row, int64_t input) const;
   int64_t n_ = 0;
   int64_t k_ = 0;
   Storage storage_ = Storage::kF32;
   std::unique_ptr<std::byte[], Free> data_;
   std::vector<float> scales_;
   std::vector<int32_t> offsets_;
+  int64_t group_ = 0;
+  Storage group_scale_type_ = Storage::kF32;
+  std::vector<std::byte> group_scales_;
 };
 
 }  // namespace octavo::kernels

@@ -13,17 +13,18 @@ namespace octavo::kernels {
 // in order, `kUnit` of them side by side for each feature, so that one vector load feeds one
 // multiply-add of 16 features:
 //   kF32, kF16: [K][16]      kBF16: [ceil(K/2)][16][2]      kI8: [ceil(K/4)][16][4]
-enum class Storage : uint8_t { kF32, kF16, kBF16, kI8 };
-inline constexpr int kStorageCount = 4;
+//   kI4: [K/8][16][4 bytes], code + 8 of 4 inputs in the low halves, of the next 4 in the high ones
+enum class Storage : uint8_t { kF32, kF16, kBF16, kI8, kI4 };
+inline constexpr int kStorageCount = 5;
 inline constexpr int64_t kBlockFeatures = 16;
 
 struct StorageLayout {
   const char* name;
-  int64_t element_bytes;
-  int64_t unit;  // inputs side by side
+  int64_t unit;        // inputs side by side
+  int64_t unit_bytes;  // of one feature
 };
 inline constexpr StorageLayout kStorageLayouts[kStorageCount] = {
-    {"F32", 4, 1}, {"F16", 2, 1}, {"BF16", 2, 2}, {"I8", 1, 4}};
+    {"F32", 1, 4}, {"F16", 1, 2}, {"BF16", 2, 4}, {"I8", 4, 4}, {"I4", 8, 4}};
 
 // How activations meet the weights. kF32: as they are. kBf16: rounded to bf16, two inputs to a
 // multiply-add. kI8: one symmetric int8 scale for each row, integer sums.
@@ -46,6 +47,9 @@ inline constexpr int64_t kTileBytes = kTileSide * kTileRowBytes;
 // The largest K of an integer sum: K * 255 * 128 stays below 2^31.
 inline constexpr int64_t kMaxIntegerInputs = int64_t{1} << 16;
 
+// Inputs of int8 rows whose sum is kept for weights in groups.
+inline constexpr int64_t kSumInputs = 16;
+
 // A row of activations below this is quantized to zeros: the inverse of its scale would overflow.
 inline constexpr float kZeroRow = 0x1p-100F;
 
@@ -55,6 +59,8 @@ inline constexpr float kZeroRow = 0x1p-100F;
 //          f32); on AMX the order of TDPBF16PS, which isa/amx_model.cc defines
 //   kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
 // and then fma(a, scale, bias), or with `add` out + that; a missing scale is 1, a missing bias -0.
+// Weights in groups: each group has a sum `a` of its own, without the row's scale, and
+// total = fma(a, the group's scale, total) from 0 on; then the row's scale (kI8) and the bias.
 struct MatMulPiece {
   // [rows, k]: f32, bf16 (k padded with zero to 2), or the int8 codes with 128 added, as unsigned
   // bytes (padded to 4; what stands there does not matter, the weights are zero)
@@ -65,14 +71,19 @@ struct MatMulPiece {
   bool tiled;
   const float* x_scales;   // kI8: [rows]
   const int32_t* offsets;  // kI8: of the first block's features, 128 times the sum of their codes
+  const int16_t* x_sums;   // kI8 with kI4: of kSumInputs codes each, without the 128
+  int64_t x_sums_stride;   // of a row
   int64_t rows;            // 1..kPieceRows
   const void* weight;      // first block; blocks follow each other
   int64_t blocks;          // 1..kPieceBlocks
   int64_t columns;         // features that exist, in (16 * (blocks - 1), 16 * blocks]
   int64_t k;
-  const float* scales;  // of the first block's features, padded to 16 * blocks; nullptr: none
-  const float* bias;    // the same; nullptr: none
-  float* out;           // [rows, columns], rows `out_stride` floats apart
+  const float* scales;       // of the first block's features, padded to 16 * blocks; nullptr: none
+  const float* bias;         // the same; nullptr: none
+  int64_t group;             // inputs that share a scale, a divisor of k; 0: no groups
+  const void* group_scales;  // [blocks][k / group][16]
+  Storage group_scale_type;  // kF32, kF16 or kBF16
+  float* out;                // [rows, columns], rows `out_stride` floats apart
   int64_t out_stride;
   bool add;        // to what `out` holds, after everything else
   float* scratch;  // kPieceScratch floats
@@ -126,7 +137,7 @@ struct KernelTable {
   const char* isa;
   bool (*supported)(const CpuFeatures& cpu);
   // An entry without `run` is not there: kI8 meets codes only, and bf16 dots exist only where the
-  // CPU has them.
+  // CPU has them, for weights without groups.
   MatMulEntry matmul[kInputCount][kStorageCount];
   void (*attention)(const AttentionPiece& piece);
   // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; squares are summed in 16 lanes, then lanes i

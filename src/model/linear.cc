@@ -15,11 +15,18 @@ core::Error WrongShape(const std::string& name, const tensor::TensorView& view,
 // Refused rather than widened.
 core::Status CheckRunnable(const std::string& module, const tensor::Scheme& scheme, int64_t k) {
   const bool dynamic = scheme.activations == tensor::Activations::kDynamicPerToken;
-  if (scheme.weight_bits != 8 || scheme.group_size != 0 ||
-      scheme.activations == tensor::Activations::kStaticPerTensor) {
+  const bool grouped = scheme.group_size != 0 && scheme.group_size != k;
+  if (scheme.activations == tensor::Activations::kStaticPerTensor ||
+      (dynamic && scheme.weight_bits == 8 && grouped)) {
     return core::Unsupported("layer '" + module + "' is stored as " + tensor::SchemeName(scheme) +
-                             "; this version runs w8a16 and w8a8 with one scale per output "
-                             "channel, and will not widen it");
+                             "; this version runs w8a16, w8a16-gN, w8a8, w4a16-gN and w4a8-gN, and "
+                             "will not widen it");
+  }
+  if (!kernels::PackedMatrix::CanPack(scheme.weight_bits, scheme.group_size, k)) {
+    return core::Unsupported("layer '" + module + "' is stored as " + tensor::SchemeName(scheme) +
+                             " with " + std::to_string(k) +
+                             " inputs; groups must divide them and be multiples of " +
+                             (scheme.weight_bits == 4 ? "16" : "4"));
   }
   if (dynamic && k > kernels::kMaxIntegerInputs) {
     return core::Unsupported("layer '" + module + "' has " + std::to_string(k) +
@@ -66,7 +73,7 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
                            tensor::ShapeToString({n, k}));
     }
     out.scheme_ = *scheme;
-    out.stored_ = "I8";
+    out.stored_ = scheme->weight_bits == 4 ? "I4" : "I8";
     out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
   } else {
     OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, module + ".weight", {n, k}));

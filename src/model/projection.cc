@@ -15,11 +15,14 @@ void Convert(const ForwardContext& context, kernels::InputType type,
              std::span<const kernels::Product> products, const float* in, int64_t rows,
              kernels::Activations& activations) {
   bool native = true;
-  for (const kernels::Product& product : products)
-    native = native && kernels::FindMatMul(type, product.weight->storage()) != nullptr;
+  bool sums = false;
+  for (const kernels::Product& product : products) {
+    native = native && kernels::FindMatMul(type, *product.weight) != nullptr;
+    sums = sums || kernels::NeedsSums(*product.weight);
+  }
   const int64_t k = products[0].weight->k();
   if (native) {
-    activations.Assign(in, rows, k, type, context.pool);
+    activations.Assign(in, rows, k, type, context.pool, sums);
   } else {
     OCTAVO_CHECK(type == kernels::InputType::kBf16);
     activations.AssignRounded(in, rows, k, context.pool);

@@ -211,7 +211,8 @@ TEST(KernelReport, NamesTheTableThatRan) {
     for (const model::Compute compute : {model::Compute::kF32, model::Compute::kBF16}) {
       CallOnce(*model->linears()[0], pool, compute);
       const core::Json layer = KernelReport(*model, {})["layers"][0];
-      const bool has_bf16 = kernels::FindMatMul(kernels::InputType::kBf16, kernels::Storage::kI8);
+      const bool has_bf16 =
+          kernels::FindMatMul(kernels::InputType::kBf16, model->linears()[0]->weight()) != nullptr;
       const bool bf16_dots = compute == model::Compute::kBF16 && has_bf16;
       EXPECT_EQ(layer["isa"], table->isa);
       EXPECT_EQ(layer["kernel"], bf16_dots ? "w8abf16" : "w8a32") << table->isa;

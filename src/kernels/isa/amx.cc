@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels/generic/avx512_vnni_vec.inc"
 #include "kernels/generic/body.inc"
+#include "kernels/generic/groups.inc"
 
 // The intrinsics take the numbers of tiles as literals only.
 template <int kTile>

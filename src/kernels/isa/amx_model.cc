@@ -10,6 +10,7 @@ namespace {
 
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
+#include "kernels/generic/groups.inc"
 
 struct TileState {
   uint8_t rows[8] = {};

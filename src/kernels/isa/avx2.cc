@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
+#include "kernels/generic/groups.inc"
 
 bool Supported(const CpuFeatures& cpu) {
   return cpu.avx2;

@@ -29,6 +29,12 @@ inline IntVec RemoveOffset(IntVec sum, const int32_t*) {
   return sum;
 }
 
+// At most 15 times 127, twice: within an int16.
+inline IntVec DotNibbles(IntVec sum, NibbleVec w, int32_t four) {
+  const __m512i pairs = _mm512_maddubs_epi16(w, _mm512_set1_epi32(four));
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
 // 32 registers: 24 sums, 4 weights and the broadcast input.
 constexpr int kTileRows = 6;
 constexpr int kTileBlocks = 4;
@@ -37,6 +43,7 @@ constexpr int kIntTileRows = 6;
 constexpr int kIntTileBlocks = 2;
 
 #include "kernels/generic/body.inc"
+#include "kernels/generic/groups.inc"
 
 bool Supported(const CpuFeatures& cpu) {
   return cpu.avx512;

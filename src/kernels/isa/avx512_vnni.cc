@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels/generic/avx512_vnni_vec.inc"
 #include "kernels/generic/body.inc"
+#include "kernels/generic/groups.inc"
 
 // bf16.inc builds on body.inc.
 

@@ -14,18 +14,20 @@ namespace {
 template <Storage kStorage>
 float WeightAt(const std::byte* block, int64_t k, int64_t lane) {
   constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
-  const int64_t index =
-      (k / kLayout.unit * kBlockFeatures + lane) * kLayout.unit + k % kLayout.unit;
-  const std::byte* at = block + index * kLayout.element_bytes;
-  if constexpr (kStorage == Storage::kI8) {
-    return static_cast<float>(static_cast<int8_t>(*at));
+  const std::byte* unit = block + (k / kLayout.unit * kBlockFeatures + lane) * kLayout.unit_bytes;
+  const int64_t i = k % kLayout.unit;
+  if constexpr (kStorage == Storage::kI4) {
+    const auto both = static_cast<int32_t>(unit[i % 4]);
+    return static_cast<float>((i < 4 ? both & 15 : both >> 4) - 8);
+  } else if constexpr (kStorage == Storage::kI8) {
+    return static_cast<float>(static_cast<int8_t>(unit[i]));
   } else if constexpr (kStorage == Storage::kF32) {
     float value;
-    std::memcpy(&value, at, sizeof(value));
+    std::memcpy(&value, unit, sizeof(value));
     return value;
   } else {
     uint16_t bits;
-    std::memcpy(&bits, at, sizeof(bits));
+    std::memcpy(&bits, unit + 2 * i, sizeof(bits));
     return kStorage == Storage::kF16 ? tensor::F16ToFloat(bits) : tensor::BF16ToFloat(bits);
   }
 }
@@ -44,44 +46,61 @@ float InputAt(const std::byte* row, int64_t k) {
   }
 }
 
+// Over inputs first <= k < last.
 template <InputType kInput, Storage kStorage>
-float Sum(const std::byte* row, const std::byte* block, int64_t lane, int64_t k) {
+float Sum(const std::byte* row, const std::byte* block, int64_t lane, int64_t first, int64_t last) {
   if constexpr (kInput == InputType::kI8) {
     int32_t sum = 0;
-    for (int64_t i = 0; i < k; ++i) {
+    for (int64_t i = first; i < last; ++i) {
       sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) *
              (static_cast<int32_t>(row[i]) - 128);
     }
     return static_cast<float>(sum);
   } else {
     float sum = 0;
-    for (int64_t i = 0; i < k; ++i) {
+    for (int64_t i = first; i < last; ++i) {
       int64_t at = i;
-      if (kInput == InputType::kBf16 && (i ^ 1) < k) at = i ^ 1;
+      if (kInput == InputType::kBf16 && (i ^ 1) < last) at = i ^ 1;
       sum = std::fma(WeightAt<kStorage>(block, at, lane), InputAt<kInput>(row, at), sum);
     }
     return sum;
   }
 }
 
+float GroupScale(const MatMulPiece& piece, int64_t group, int64_t n) {
+  const int64_t groups = piece.k / piece.group;
+  const int64_t at = (n / kBlockFeatures * groups + group) * kBlockFeatures + n % kBlockFeatures;
+  if (piece.group_scale_type == Storage::kF32)
+    return static_cast<const float*>(piece.group_scales)[at];
+  const uint16_t bits = static_cast<const uint16_t*>(piece.group_scales)[at];
+  return piece.group_scale_type == Storage::kF16 ? tensor::F16ToFloat(bits)
+                                                 : tensor::BF16ToFloat(bits);
+}
+
 template <InputType kInput, Storage kStorage>
 void MatMul(const MatMulPiece& piece) {
   constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
-  const int64_t padded_k = (piece.k + kLayout.unit - 1) / kLayout.unit * kLayout.unit;
-  const int64_t block_bytes = padded_k * kBlockFeatures * kLayout.element_bytes;
+  const int64_t units = (piece.k + kLayout.unit - 1) / kLayout.unit;
+  const int64_t block_bytes = units * kBlockFeatures * kLayout.unit_bytes;
   for (int64_t row = 0; row < piece.rows; ++row) {
     const std::byte* x = static_cast<const std::byte*>(piece.x) + row * piece.x_stride_bytes;
     for (int64_t n = 0; n < piece.columns; ++n) {
       const std::byte* block =
           static_cast<const std::byte*>(piece.weight) + n / kBlockFeatures * block_bytes;
-      float sum = Sum<kInput, kStorage>(x, block, n % kBlockFeatures, piece.k);
-      if (kInput == InputType::kI8) sum *= piece.x_scales[row];
-      const bool biased = piece.bias != nullptr;
-      if (piece.scales != nullptr) {
-        sum = biased ? std::fma(sum, piece.scales[n], piece.bias[n]) : sum * piece.scales[n];
-      } else if (biased) {
-        sum += piece.bias[n];
+      const int64_t lane = n % kBlockFeatures;
+      float sum = 0;
+      if (piece.group == 0) {
+        sum = Sum<kInput, kStorage>(x, block, lane, 0, piece.k);
+      } else {
+        for (int64_t g = 0; g < piece.k / piece.group; ++g) {
+          const int64_t first = g * piece.group;
+          sum = std::fma(Sum<kInput, kStorage>(x, block, lane, first, first + piece.group),
+                         GroupScale(piece, g, n), sum);
+        }
       }
+      if (kInput == InputType::kI8) sum *= piece.x_scales[row];
+      sum = std::fma(sum, piece.scales != nullptr ? piece.scales[n] : 1.0F,
+                     piece.bias != nullptr ? piece.bias[n] : -0.0F);
       float& out = piece.out[row * piece.out_stride + n];
       out = piece.add ? out + sum : sum;
     }
@@ -239,12 +258,17 @@ const KernelTable kScalarTable = {
     {{{"w32a32", "scalar", MatMul<InputType::kF32, Storage::kF32>},
       {"f16a32", "scalar", MatMul<InputType::kF32, Storage::kF16>},
       {"bf16a32", "scalar", MatMul<InputType::kF32, Storage::kBF16>},
-      {"w8a32", "scalar", MatMul<InputType::kF32, Storage::kI8>}},
+      {"w8a32", "scalar", MatMul<InputType::kF32, Storage::kI8>},
+      {"w4a32", "scalar", MatMul<InputType::kF32, Storage::kI4>}},
      {{},
       {},
       {"bf16abf16", "scalar", MatMul<InputType::kBf16, Storage::kBF16>},
       {"w8abf16", "scalar", MatMul<InputType::kBf16, Storage::kI8>}},
-     {{}, {}, {}, {"w8a8", "scalar", MatMul<InputType::kI8, Storage::kI8>}}},
+     {{},
+      {},
+      {},
+      {"w8a8", "scalar", MatMul<InputType::kI8, Storage::kI8>},
+      {"w4a8", "scalar", MatMul<InputType::kI8, Storage::kI4>}}},
     Attention,
     RmsNorm,
     SiluMul,
