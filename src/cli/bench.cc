@@ -125,11 +125,11 @@ std::string Percent(const core::Json& fraction) {
 }
 
 std::string MachineLine(const core::Json& machine) {
-  std::string line =
-      fmt::format("{}, {}, {} threads; limits: read {:.1f} GB/s, f32 {:.2f} TFLOPS",
-                  machine["cpu"].get<std::string>(), machine["isa"].get<std::string>(),
-                  machine["threads"].get<int>(), machine["read_gb_per_s"].get<double>(),
-                  machine["f32_tflops"].get<double>());
+  std::string line = fmt::format("{}, {}, {} threads", machine["cpu"].get<std::string>(),
+                                 machine["isa"].get<std::string>(), machine["threads"].get<int>());
+  if (machine["read_gb_per_s"].is_null()) return line;
+  line += fmt::format("; limits: read {:.1f} GB/s, f32 {:.2f} TFLOPS",
+                      machine["read_gb_per_s"].get<double>(), machine["f32_tflops"].get<double>());
   if (!machine["bf16_tflops"].is_null())
     line += fmt::format(", bf16 {:.2f} TFLOPS", machine["bf16_tflops"].get<double>());
   if (!machine["int8_tops"].is_null())

@@ -162,6 +162,10 @@ TEST(Program, BenchFillsTheFieldsThatItMeasures) {
   EXPECT_GT(json["decode"][1]["tokens_per_s"], 0);
   EXPECT_GT(json["weights_bytes"], 0);
   EXPECT_TRUE(json["machine"]["read_gb_per_s"].is_null());
+  const Outcome table = RunProgram(
+      {"bench", kModel, "--prefill", "16", "--decode", "2", "--context", "8", "--no-limits"});
+  ASSERT_EQ(table.exit, Exit::kDone) << table.err;
+  EXPECT_NE(table.out.find("decode, batch 1, behind 8 tokens"), std::string::npos) << table.out;
 }
 
 TEST(Program, BenchMakesADummyOfAnyShapeAndComparesSchemes) {
