@@ -10,6 +10,10 @@ namespace {
 #include "kernels/generic/avx512_vnni_vec.inc"
 #include "kernels/generic/body.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 // The intrinsics take the numbers of tiles as literals only.
 template <int kTile>
 struct TileRegister;

@@ -11,6 +11,10 @@ namespace {
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 struct TileState {
   uint8_t rows[8] = {};
   uint16_t row_bytes[8] = {};

@@ -10,6 +10,10 @@ namespace {
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 bool Supported(const CpuFeatures& cpu) {
   return cpu.avx2;
 }

@@ -38,6 +38,10 @@ constexpr int kIntTileBlocks = 2;
 
 #include "kernels/generic/body.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 bool Supported(const CpuFeatures& cpu) {
   return cpu.avx512;
 }
