@@ -8,13 +8,6 @@
 #include "core/check.h"
 
 namespace octavo::model {
-namespace {
-
-int64_t ElementBytes(KvType type) {
-  return type == KvType::kF32 ? 4 : 2;
-}
-
-}  // namespace
 
 KvSequence::KvSequence(KvSequence&& other) noexcept
     : pool_(other.pool_),
@@ -46,7 +39,7 @@ KvPool::KvPool(const ModelConfig& config, KvType type, int64_t capacity_tokens)
     : type_(type),
       layer_heads_(config.layers * config.kv_heads),
       kv_heads_(config.kv_heads),
-      part_bytes_(kKvBlockPositions * config.head_dim * ElementBytes(type)),
+      part_bytes_(kernels::KvPartBytes(type, config.head_dim)),
       blocks_((capacity_tokens + kKvBlockPositions - 1) / kKvBlockPositions) {
   // Anonymous pages cost nothing until they are touched.
   void* memory = mmap(nullptr, static_cast<size_t>(total_bytes()), PROT_READ | PROT_WRITE,

@@ -6,13 +6,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/attention_pieces.h"
 #include "model/config.h"
 
 namespace octavo::model {
 
-enum class KvType : uint8_t { kF32, kF16 };
+using KvType = kernels::KvStorage;
 
-inline constexpr int64_t kKvBlockPositions = 64;
+inline constexpr int64_t kKvBlockPositions = kernels::kKvPositions;
 
 class KvPool;
 
@@ -39,10 +40,9 @@ class KvSequence {
   int64_t length_ = 0;
 };
 
-// A block holds, for each layer and KV head, 64 positions laid out so that the attention kernels
-// always have their outputs in vector lanes and sum in the order of positions: K as [D][64], then V
-// as [64][D]. Not thread-safe, except that different threads may write different (layer, head)
-// parts.
+// A block holds, for each layer and KV head, 64 positions: keys, then values, laid out as
+// kernels::KvStorage says. Not thread-safe, except that different threads may write different
+// (layer, head) parts.
 class KvPool {
  public:
   // `capacity_tokens` is rounded up to whole blocks. Memory is reserved, and taken when first used.
