@@ -11,6 +11,9 @@ namespace octavo::kernels {
 //   kF32, kF16: keys [D][64], values [64][D]
 //   kI8:        keys [D / 4][64][4], values [64][D] int8 codes, each followed by [64] F16 scales,
 //               one for each position
+// Keys often have a few dimensions that are far larger than the others, which would take the codes
+// of all. As kI8, keys and queries therefore pass a Hadamard transform, which leaves their products
+// as they are and spreads such dimensions over all (QuaRot, arXiv 2404.00456, section 4).
 enum class KvStorage : uint8_t { kF32, kF16, kI8 };
 inline constexpr int64_t kKvPositions = 64;
 inline constexpr int64_t kMaxHeadDim = 256;
@@ -27,6 +30,13 @@ constexpr int64_t KvPartBytes(KvStorage storage, int64_t head_dim) {
       break;
   }
   return kKvPositions * (head_dim + 2);
+}
+
+// Dimensions that one Hadamard transform takes: the largest power of two in `head_dim`. For steps
+// s = 1, 2, 4, ...: (x[i], x[i + s]) becomes (x[i] + x[i + s], x[i] - x[i + s]). The result is
+// sqrt(HadamardSize) too large, which the queries' scale takes back.
+constexpr int64_t HadamardSize(int64_t head_dim) {
+  return head_dim & -head_dim;
 }
 
 // Keys and values of `rows` consecutive positions, all in one block, on their way to the cache.
@@ -56,7 +66,8 @@ inline constexpr int64_t kAttentionScratch =
 // Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
 // one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut
 // at multiples of 64 positions, so that a query's sums do not depend on which other queries are in
-// the piece. Scores are in powers of two: q is multiplied by scale * log2(e).
+// the piece. Scores are in powers of two: q is multiplied by scale * log2(e), and for kI8 then by
+// 1 / HadamardSize.
 struct AttentionPiece {
   const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
   int64_t q_stride;
@@ -83,6 +94,13 @@ struct AttentionPiece {
 };
 
 inline constexpr float kLog2E = 1.44269504F;
+
+// A query meets int8 keys as integers of 15 bits, absmax / kQuerySteps apart, so that nearly all
+// that is lost is lost where the cache is written. An integer is kQueryParts * first + second, two
+// int8 codes; |sum| <= 254 * 127 * 255 * kMaxHeadDim < 2^31. A query below kZeroQuery is 0.
+inline constexpr int32_t kQueryParts = 254;
+inline constexpr float kQuerySteps = 127 * 254;
+inline constexpr float kZeroQuery = 0x1p-100F;
 
 struct AttentionKernels {
   // Rotates `heads` heads that follow each other in place: pairs (i, i + head_dim / 2) by

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 
-#include "kernels/table.h"
 #include "tensor/dtype.h"
 
 namespace octavo::kernels {
@@ -26,6 +25,18 @@ float Exp2(float x) {
   p = std::fma(p, r, 0.693147004F);
   p = std::fma(p, r, 1.0F);
   return std::bit_cast<float>(std::bit_cast<int32_t>(p) + static_cast<int32_t>(n) * (1 << 23));
+}
+
+void Hadamard(float* x, int64_t d) {
+  for (int64_t step = 1; step < HadamardSize(d); step *= 2) {
+    for (int64_t i = 0; i < d; ++i) {
+      if ((i & step) != 0) continue;
+      const float a = x[i];
+      const float b = x[i + step];
+      x[i] = a + b;
+      x[i + step] = a - b;
+    }
+  }
 }
 
 float LargerOf(float a, float b) {
@@ -63,26 +74,24 @@ struct Total {
 // A query row as it meets the keys: scaled, and for kI8 as codes.
 struct Query {
   float q[kMaxHeadDim];
-  int32_t codes[kMaxHeadDim];
+  int32_t codes[kMaxHeadDim];  // kI8
   float scale = 1;
 };
 
 Query Prepare(const AttentionPiece& piece, const float* q) {
   Query out;
-  const float scale = piece.scale * kLog2E;
+  float scale = piece.scale * kLog2E;
+  if (piece.storage == KvStorage::kI8) scale /= static_cast<float>(HadamardSize(piece.head_dim));
+  for (int64_t i = 0; i < piece.head_dim; ++i) out.q[i] = q[i] * scale;
+  if (piece.storage != KvStorage::kI8) return out;
+  Hadamard(out.q, piece.head_dim);
   float absmax = 0;
-  for (int64_t i = 0; i < piece.head_dim; ++i) {
-    out.q[i] = q[i] * scale;
-    absmax = std::fmax(absmax, std::fabs(out.q[i]));
-  }
-  // As quantize_row of the table.
-  const bool zero = absmax < kZeroRow;
-  const float inverse = zero ? 0.0F : 127.0F / absmax;
-  out.scale = zero ? 1.0F : absmax / 127.0F;
-  for (int64_t i = 0; i < piece.head_dim; ++i) {
-    out.codes[i] = static_cast<int32_t>(
-        std::nearbyint(std::fmin(std::fmax(out.q[i] * inverse, -127.0F), 127.0F)));
-  }
+  for (int64_t i = 0; i < piece.head_dim; ++i) absmax = std::fmax(absmax, std::fabs(out.q[i]));
+  const bool zero = absmax < kZeroQuery;
+  const float inverse = zero ? 0.0F : kQuerySteps / absmax;
+  out.scale = zero ? 1.0F : absmax / kQuerySteps;
+  for (int64_t i = 0; i < piece.head_dim; ++i)
+    out.codes[i] = static_cast<int32_t>(std::nearbyint(out.q[i] * inverse));
   return out;
 }
 
@@ -202,8 +211,11 @@ void StoreCodes(const KvStorePiece& piece, const float* k, const float* v, int64
   const int64_t d = piece.head_dim;
   auto* keys = static_cast<int8_t*>(piece.keys);
   auto* values = static_cast<int8_t*>(piece.values);
+  float key[kMaxHeadDim];
+  std::copy_n(k, d, key);
+  Hadamard(key, d);
   int8_t codes[kMaxHeadDim];
-  const uint16_t key_scale = QuantizeHead(k, d, codes);
+  const uint16_t key_scale = QuantizeHead(key, d, codes);
   for (int64_t i = 0; i < d; ++i) keys[(i / 4 * kKvPositions + t) * 4 + i % 4] = codes[i];
   const uint16_t value_scale = QuantizeHead(v, d, values + t * d);
   reinterpret_cast<uint16_t*>(keys + kKvPositions * d)[t] = key_scale;
