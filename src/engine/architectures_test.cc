@@ -131,6 +131,39 @@ TEST_P(Architectures, SixteenBitKvStaysClose) {
   EXPECT_LT(MaxDifference(logits, Reference(GetParam(), 2)), 1e-2);
 }
 
+TEST_P(Architectures, EightBitKvStaysCloseAndTheSameInABatchOnEveryTable) {
+  EngineOptions options;
+  options.kv = model::KvType::kI8;
+  const auto engine = LoadFixture(GetParam(), options);
+  ASSERT_NE(engine, nullptr);
+  const auto tokens = FixtureTokens(GetParam());
+  const auto logits = Prefill(*engine, tokens[2]);
+  EXPECT_EQ(logits, InPieces(*engine, tokens[2], 1));
+  EXPECT_EQ(logits, InPieces(*engine, tokens[2], 7));
+  std::vector<Sequence> sequences;
+  std::vector<float> want;
+  std::vector<Step> steps;
+  for (const auto& ids : tokens) {
+    sequences.push_back(engine->NewSequence());
+    const auto alone = Prefill(*engine, ids);
+    want.insert(want.end(), alone.begin(), alone.end());
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) steps.push_back({&sequences[i], tokens[i], 0});
+  EXPECT_EQ(Copy(engine->Forward(steps).value()), want);
+  const kernels::KernelTable& best = kernels::ActiveTable();
+  for (const kernels::KernelTable* table : kernels::AllTables()) {
+    if (!table->supported(kernels::HostCpu())) continue;
+    kernels::ForceTable(*table);
+    EXPECT_EQ(logits, Prefill(*engine, tokens[2])) << table->isa;
+  }
+  kernels::ForceTable(best);
+  // Codes are off by up to 1/254 of a head's largest number, 16 times what F16 loses of it, so the
+  // logits move by at most 16 times as much; but they do move.
+  const double difference = MaxDifference(logits, Reference(GetParam(), 2));
+  EXPECT_LT(difference, 16 * 1e-2);
+  EXPECT_GT(difference, 1e-4);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::ValuesIn(kFixtures));
 
 // A fixture's weights under a config that does not account for all of them.
@@ -154,6 +187,19 @@ TEST(Engine, ATensorThatNothingReadsIsRefused) {
   EXPECT_NE(RefusalUnder("qwen3", "architectures", {"LlamaForCausalLM"}).find("_norm.weight"),
             std::string::npos);
   EXPECT_NE(RefusalUnder("llama_tied", "mlp_bias", false).find(".bias"), std::string::npos);
+}
+
+TEST(Engine, AWindowedModelNeedsOnlyItsWindow) {
+  const auto engine = LoadFixture("mistral_window");
+  EngineOptions options;
+  options.kv_tokens = 128;  // the window is 16
+  const auto small = LoadFixture("mistral_window", options);
+  ASSERT_TRUE(engine != nullptr && small != nullptr);
+  std::vector<TokenId> ids;
+  for (TokenId i = 0; i < 250; ++i) ids.push_back(3 + i * 37 % 300);
+  EXPECT_EQ(InPieces(*small, ids, 1), Prefill(*engine, ids));
+  EXPECT_EQ(InPieces(*small, ids, 40), Prefill(*engine, ids));
+  EXPECT_EQ(small->free_kv_tokens(), 128);
 }
 
 TEST(Engine, RefusesWhatItCannotRunAndChangesNothing) {

@@ -84,6 +84,10 @@ int64_t Engine::kv_bytes_per_token() const {
   return state_->kv->block_bytes() / model::kKvBlockPositions;
 }
 
+int64_t Engine::MostKvTokens(int64_t tokens) const {
+  return state_->kv->MostBlocks(tokens, kRowsPerPass) * model::kKvBlockPositions;
+}
+
 Sequence Engine::NewSequence() {
   return Sequence(model::KvSequence(state_->kv.get()));
 }
@@ -107,7 +111,7 @@ core::Status Engine::CheckSteps(std::span<const Step> steps) const {
                            " tokens is longer than the model's context of " +
                            std::to_string(c.context));
     }
-    blocks += step.sequence->kv_.BlocksFor(count);
+    blocks += step.sequence->kv_.BlocksFor(count, kRowsPerPass);
   }
   if (blocks > state_->kv->free_blocks()) {
     return core::Exhausted("KV memory for " + std::to_string(blocks * model::kKvBlockPositions) +

@@ -72,6 +72,9 @@ class Engine {
   const text::Tokenizer* tokenizer() const;
   // Positions of KV memory that no sequence holds.
   int64_t free_kv_tokens() const;
+  // Positions of KV memory that a sequence of `tokens` takes at most at a time: whole blocks, and
+  // no more than a model sees whose layers all have windows.
+  int64_t MostKvTokens(int64_t tokens) const;
   // K and V of one position in all layers.
   int64_t kv_bytes_per_token() const;
 

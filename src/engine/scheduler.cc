@@ -24,10 +24,11 @@ int64_t BlocksOf(int64_t tokens) {
   return (tokens + model::kKvBlockPositions - 1) / model::kKvBlockPositions;
 }
 
-// Positions that a request may fill at most.
+// Positions of KV memory that a request may hold at most at a time.
 int64_t MostTokens(const Engine& engine, const GenerationRequest& request) {
-  return std::min(static_cast<int64_t>(request.prompt.size()) + request.sampling.max_tokens,
-                  engine.config().context);
+  return engine.MostKvTokens(
+      std::min(static_cast<int64_t>(request.prompt.size()) + request.sampling.max_tokens,
+               engine.config().context));
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ std::string ComputeName(model::Compute compute) {
 }
 
 std::string KvName(model::KvType kv) {
-  return kv == model::KvType::kF16 ? "kv16" : "kv32";
+  return fmt::format("kv{}", model::KvBits(kv));
 }
 
 // The instruction sets that the candidate's linear layers really ran, joined by '+'.

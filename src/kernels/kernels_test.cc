@@ -1,6 +1,7 @@
 // Every table against the scalar definition, bit for bit, over random and awkward shapes; and the
 // definition against plain double arithmetic on the unpacked weights.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -12,6 +13,7 @@
 #include "kernels/dispatch.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/scratch.h"
 #include "tensor/quant_spec.h"
 
 namespace octavo::kernels {
@@ -413,10 +415,37 @@ TEST(MatMul, QuantizedActivationsStayWithinHalfAStep) {
 
 struct AttentionCase {
   std::vector<float> q;
+  std::vector<float> k;  // [positions, D], as they were before they were stored
+  std::vector<float> v;
   std::vector<std::byte> kv;
   std::vector<int32_t> blocks;
   AttentionPiece piece;
 };
+
+int64_t Positions(const AttentionPiece& p) {
+  return p.first_position + p.rows;
+}
+
+// Stores keys and values block by block, in pieces of random length.
+void FillKv(Random& random, const KernelTable& table, AttentionCase& c) {
+  const AttentionPiece& p = c.piece;
+  KvStorePiece store;
+  store.stride = p.head_dim;
+  store.head_dim = p.head_dim;
+  store.storage = p.storage;
+  for (int64_t at = 0; at < Positions(p); at += store.rows) {
+    store.slot = at % kKvPositions;
+    store.rows = 1 + static_cast<int64_t>(random.Below(kKvPositions));
+    store.rows = std::min({store.rows, kKvPositions - store.slot, Positions(p) - at});
+    store.k = c.k.data() + at * p.head_dim;
+    store.v = c.v.data() + at * p.head_dim;
+    std::byte* block =
+        c.kv.data() + c.blocks[static_cast<size_t>(at / kKvPositions)] * p.block_bytes;
+    store.keys = block;
+    store.values = block + p.block_bytes / 2;
+    table.attention.store(store);
+  }
+}
 
 AttentionCase RandomAttention(Random& random) {
   AttentionCase out;
@@ -425,34 +454,167 @@ AttentionCase RandomAttention(Random& random) {
   p.heads = 1 + static_cast<int64_t>(random.Below(4));
   p.rows =
       1 + static_cast<int64_t>(random.Below(static_cast<uint64_t>(kAttentionQueries / p.heads)));
-  p.first_position = static_cast<int64_t>(random.Below(300));
-  p.window = random.Below(2) == 0 ? 0 : 1 + static_cast<int64_t>(random.Below(150));
+  if (random.Below(3) == 0) p.rows = 1;
+  p.first_position = static_cast<int64_t>(random.Below(random.Below(3) == 0 ? 1500 : 300));
+  p.window = random.Below(2) == 0
+                 ? 0
+                 : 1 + static_cast<int64_t>(random.Below(random.Below(2) == 0 ? 150 : 900));
   p.scale = 1.0F / std::sqrt(static_cast<float>(p.head_dim));
-  p.half = random.Below(2) == 0;
+  p.storage = static_cast<KvStorage>(random.Below(3));
   p.q_stride = p.heads * p.head_dim + 3;
   p.out_stride = p.heads * p.head_dim + 5;
   out.q = RandomFloats(random, p.rows * p.q_stride, 2.0F);
-  const int64_t blocks = (p.first_position + p.rows + kKvPositions - 1) / kKvPositions;
+  out.k = RandomFloats(random, Positions(p) * p.head_dim);
+  out.v = RandomFloats(random, Positions(p) * p.head_dim);
+  const int64_t blocks = (Positions(p) + kKvPositions - 1) / kKvPositions;
   for (int64_t i = 0; i < blocks; ++i) out.blocks.push_back(static_cast<int32_t>(blocks - 1 - i));
-  const tensor::DType dtype = p.half ? tensor::DType::kF16 : tensor::DType::kF32;
-  const int64_t elements = p.head_dim * kKvPositions;
-  p.block_bytes = 2 * elements * static_cast<int64_t>(tensor::DTypeSize(dtype));
+  p.block_bytes = 2 * KvPartBytes(p.storage, p.head_dim);
   out.kv.resize(static_cast<size_t>(blocks * p.block_bytes));
-  tensor::ConvertFromFloat(RandomFloats(random, blocks * elements * 2), dtype, out.kv);
   p.keys = out.kv.data();
   p.values = out.kv.data() + p.block_bytes / 2;
   p.blocks = out.blocks.data();
   p.q = out.q.data();
+  FillKv(random, ScalarTable(), out);
   return out;
 }
 
 std::vector<float> RunAttention(const KernelTable& table, AttentionPiece piece) {
   std::vector<float> out(static_cast<size_t>(piece.rows * piece.out_stride), 0.0F);
-  std::vector<float> scratch(static_cast<size_t>(kAttentionScratch));
+  FloatBuffer scratch;
   piece.out = out.data();
-  piece.scratch = scratch.data();
-  table.attention(piece);
+  piece.scratch = scratch.Reserve(kAttentionScratch);
+  table.attention.attend(piece);
   return out;
+}
+
+// The same in partitions, which are computed from the last to the first.
+std::vector<float> RunPartitions(const KernelTable& table, AttentionPiece piece) {
+  std::vector<float> out(static_cast<size_t>(piece.rows * piece.out_stride), 0.0F);
+  FloatBuffer scratch;
+  piece.out = out.data();
+  piece.scratch = scratch.Reserve(kAttentionScratch);
+  piece.partitions = (Positions(piece) - 1) / kPartitionPositions + 1;
+  const int64_t floats = piece.rows * piece.heads * (piece.head_dim + kPartialTail);
+  std::vector<float> partials(static_cast<size_t>(piece.partitions * floats), NAN);
+  for (piece.partition = piece.partitions - 1; piece.partition >= 0; --piece.partition) {
+    piece.partial = partials.data() + piece.partition * floats;
+    table.attention.attend(piece);
+  }
+  piece.partial = partials.data();
+  table.attention.merge(piece);
+  return out;
+}
+
+TEST(Attention, EveryTableStoresTheSameBits) {
+  Random random(16);
+  for (int trial = 0; trial < 100; ++trial) {
+    AttentionCase c = RandomAttention(random);
+    if (trial % 3 == 0) {
+      // Rows of zeros, and scales at both ends of F16.
+      std::fill_n(c.k.begin(), c.piece.head_dim, 0.0F);
+      std::fill_n(c.v.begin(), c.piece.head_dim, 1e-9F);
+      c.k.back() = trial % 2 == 0 ? 3e7F : 1e-6F;
+      FillKv(random, ScalarTable(), c);
+    }
+    const std::vector<std::byte> want = c.kv;
+    for (const KernelTable* table : RunnableTables()) {
+      std::fill(c.kv.begin(), c.kv.end(), std::byte{0});
+      FillKv(random, *table, c);
+      EXPECT_TRUE(c.kv == want) << table->isa << " trial " << trial;
+    }
+  }
+}
+
+// The transform of keys as kI8, from its matrix: entries are 1 or -1 by the parity of the bits that
+// row and column share.
+std::vector<float> HadamardOf(const float* x, int64_t head_dim) {
+  std::vector<float> out;
+  const int64_t size = HadamardSize(head_dim);
+  for (int64_t i = 0; i < head_dim; ++i) {
+    double sum = 0;
+    for (int64_t j = i / size * size; j < i / size * size + size; ++j) {
+      const bool odd = std::popcount(static_cast<uint64_t>(i & j & (size - 1))) % 2 != 0;
+      sum += odd ? -x[j] : x[j];
+    }
+    out.push_back(static_cast<float>(sum));
+  }
+  return out;
+}
+
+// What was stored at a position, as f32; keys of kI8 as they were transformed.
+std::vector<float> Stored(const AttentionCase& c, bool keys, int64_t at) {
+  const AttentionPiece& p = c.piece;
+  const std::byte* part = static_cast<const std::byte*>(keys ? p.keys : p.values) +
+                          p.blocks[at / kKvPositions] * p.block_bytes;
+  const int64_t t = at % kKvPositions;
+  std::vector<float> out;
+  for (int64_t i = 0; i < p.head_dim; ++i) {
+    const int64_t index = keys ? i * kKvPositions + t : t * p.head_dim + i;
+    if (p.storage == KvStorage::kF32) {
+      out.push_back(reinterpret_cast<const float*>(part)[index]);
+    } else if (p.storage == KvStorage::kF16) {
+      out.push_back(tensor::F16ToFloat(reinterpret_cast<const uint16_t*>(part)[index]));
+    } else {
+      const int64_t code = keys ? (i / 4 * kKvPositions + t) * 4 + i % 4 : index;
+      const std::byte* scales = part + kKvPositions * p.head_dim;
+      out.push_back(static_cast<float>(static_cast<int8_t>(part[code])) *
+                    tensor::F16ToFloat(reinterpret_cast<const uint16_t*>(scales)[t]));
+    }
+  }
+  return out;
+}
+
+TEST(Attention, StoredCodesAreWithinHalfAStep) {
+  Random random(17);
+  for (int trial = 0; trial < 30; ++trial) {
+    AttentionCase c = RandomAttention(random);
+    if (c.piece.storage != KvStorage::kI8) continue;
+    for (int64_t at = 0; at < Positions(c.piece); ++at) {
+      for (const bool keys : {true, false}) {
+        const float* x = (keys ? c.k : c.v).data() + at * c.piece.head_dim;
+        const std::vector<float> from =
+            keys ? HadamardOf(x, c.piece.head_dim) : std::vector<float>(x, x + c.piece.head_dim);
+        const std::vector<float> got = Stored(c, keys, at);
+        float absmax = 0;
+        for (int64_t i = 0; i < c.piece.head_dim; ++i)
+          absmax = std::max(absmax, std::fabs(from[static_cast<size_t>(i)]));
+        // Half a step of a scale that F16 rounds by at most 2^-11 of it; where that made the scale
+        // smaller, the largest values lose up to 127 * 2^-11 of a step, which is less.
+        const float bound = absmax / 127 * 0.5F * (1 + 0x1p-10F);
+        for (int64_t i = 0; i < c.piece.head_dim; ++i)
+          ASSERT_NEAR(got[static_cast<size_t>(i)], from[static_cast<size_t>(i)], bound);
+      }
+    }
+  }
+}
+
+TEST(Attention, EveryTableRotatesTheSame) {
+  Random random(18);
+  for (int64_t head_dim = 16; head_dim <= 256; head_dim += 16) {
+    const std::vector<float> x = RandomFloats(random, 3 * head_dim);
+    const std::vector<float> cosine = RandomFloats(random, head_dim / 2);
+    const std::vector<float> sine = RandomFloats(random, head_dim / 2);
+    std::vector<float> want = x;
+    ScalarTable().attention.rotate(want.data(), 3, head_dim, cosine.data(), sine.data());
+    const auto half = static_cast<size_t>(head_dim / 2);
+    EXPECT_EQ(want[0], x[0] * cosine[0] - x[half] * sine[0]);
+    EXPECT_EQ(want[half], x[half] * cosine[0] + x[0] * sine[0]);
+    for (const KernelTable* table : RunnableTables()) {
+      std::vector<float> got = x;
+      table->attention.rotate(got.data(), 3, head_dim, cosine.data(), sine.data());
+      ExpectSameBits(got, want, table->isa);
+    }
+  }
+}
+
+TEST(Attention, PartitionsMergeToTheSameBits) {
+  Random random(19);
+  for (int trial = 0; trial < 60; ++trial) {
+    const AttentionCase c = RandomAttention(random);
+    for (const KernelTable* table : RunnableTables()) {
+      ExpectSameBits(RunPartitions(*table, c.piece), RunAttention(*table, c.piece), table->isa);
+    }
+  }
 }
 
 TEST(Attention, EveryTableEqualsTheDefinition) {
@@ -490,36 +652,36 @@ TEST(Attention, AQueryDoesNotDependOnTheOthersInThePiece) {
 
 TEST(Attention, DefinitionIsSoftmaxOfScaledScores) {
   Random random(8);
-  for (int trial = 0; trial < 20; ++trial) {
+  for (int trial = 0; trial < 60; ++trial) {
     const AttentionCase c = RandomAttention(random);
     const AttentionPiece& p = c.piece;
-    if (p.half) continue;
     const auto got = RunAttention(ScalarTable(), p);
-    const auto kv = [&](const void* base, int64_t at, int64_t index) {
-      const auto* block =
-          static_cast<const std::byte*>(base) + p.blocks[at / kKvPositions] * p.block_bytes;
-      return static_cast<double>(reinterpret_cast<const float*>(block)[index]);
-    };
-    const int64_t position = p.first_position + p.rows - 1;
-    const float* q = p.q + (p.rows - 1) * p.q_stride;
+    const int64_t position = Positions(p) - 1;
+    std::vector<float> q(p.q + (p.rows - 1) * p.q_stride,
+                         p.q + (p.rows - 1) * p.q_stride + p.head_dim);
     const int64_t first = p.window > 0 ? std::max<int64_t>(0, position - p.window + 1) : 0;
     double total = 0;
-    std::vector<double> want(static_cast<size_t>(p.head_dim), 0.0);
+    std::vector<double> want(q.size(), 0.0);
     for (int64_t t = first; t <= position; ++t) {
+      std::vector<float> k = Stored(c, true, t);
+      if (p.storage == KvStorage::kI8) {
+        k = HadamardOf(k.data(), p.head_dim);
+        for (float& x : k) x /= static_cast<float>(HadamardSize(p.head_dim));
+      }
+      const std::vector<float> v = Stored(c, false, t);
       double score = 0;
-      for (int64_t i = 0; i < p.head_dim; ++i)
-        score += kv(p.keys, t, i * kKvPositions + t % kKvPositions) * q[i] * p.scale;
+      for (size_t i = 0; i < q.size(); ++i) score += static_cast<double>(k[i]) * q[i] * p.scale;
       const double weight = std::exp(score);
       total += weight;
-      for (int64_t i = 0; i < p.head_dim; ++i) {
-        want[static_cast<size_t>(i)] += weight * kv(p.values, t, t % kKvPositions * p.head_dim + i);
-      }
+      for (size_t i = 0; i < q.size(); ++i) want[i] += weight * v[i];
     }
-    for (int64_t i = 0; i < p.head_dim; ++i) {
-      // Scores of about 2 sqrt(D) with relative error D * 2^-24 each, then a sum of up to 324
-      // terms: below 1e-4.
-      EXPECT_NEAR(got[static_cast<size_t>((p.rows - 1) * p.out_stride + i)],
-                  want[static_cast<size_t>(i)] / total, 1e-4);
+    for (size_t i = 0; i < q.size(); ++i) {
+      // Scores of about 2 sqrt(D) with relative error D * 2^-24 each, then a sum of up to 1600
+      // terms: below 1e-4. Queries that meet codes are rounded to 1/64,516 of their largest number
+      // (about 6), which moves a score by at most 2e-4 for keys and D like these.
+      const double bound = p.storage == KvStorage::kI8 ? 1e-3 : 1e-4;
+      EXPECT_NEAR(got[static_cast<size_t>((p.rows - 1) * p.out_stride) + i], want[i] / total,
+                  bound);
     }
   }
 }

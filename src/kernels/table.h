@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/attention_pieces.h"
 #include "kernels/cpu.h"
 
 namespace octavo::kernels {
@@ -89,37 +90,6 @@ struct MatMulPiece {
   float* scratch;  // kPieceScratch floats
 };
 
-// Keys of one KV block lie as [D][64], values as [64][D], so that both are right-hand sides of a
-// row-major product.
-inline constexpr int64_t kKvPositions = 64;
-inline constexpr int64_t kAttentionQueries = 24;
-inline constexpr int64_t kMaxHeadDim = 256;
-inline constexpr int64_t kAttentionScratch =
-    kAttentionQueries * (kKvPositions + 2 * kMaxHeadDim) + 2 * kKvPositions * kMaxHeadDim;
-
-// Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
-// one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut
-// at multiples of 64 positions, so that a query's sums do not depend on which other queries are in
-// the piece.
-struct AttentionPiece {
-  const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
-  int64_t q_stride;
-  int64_t rows;
-  int64_t heads;           // rows * heads <= kAttentionQueries
-  int64_t head_dim;        // a multiple of 16, at most kMaxHeadDim
-  int64_t first_position;  // of row 0
-  int64_t window;          // positions a query sees, itself included; 0: all
-  float scale;             // multiplies q
-  const void* keys;        // block b at keys + blocks[b] * block_bytes
-  const void* values;
-  const int32_t* blocks;
-  int64_t block_bytes;
-  bool half;   // keys and values are F16, else F32
-  float* out;  // row r, head h at out + r * out_stride + h * head_dim
-  int64_t out_stride;
-  float* scratch;  // kAttentionScratch floats
-};
-
 struct MatMulEntry {
   const char* name;  // e.g. "w8a16_f32"
   const char* isa;
@@ -139,7 +109,7 @@ struct KernelTable {
   // An entry without `run` is not there: kI8 meets codes only, and bf16 dots exist only where the
   // CPU has them, for weights without groups.
   MatMulEntry matmul[kInputCount][kStorageCount];
-  void (*attention)(const AttentionPiece& piece);
+  AttentionKernels attention;
   // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; squares are summed in 16 lanes, then lanes i
   // and i+8, i+4, i+2, i+1.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);

@@ -9,15 +9,13 @@
 
 namespace octavo::model {
 
-// Query rows that one attention task takes for each KV head.
-int64_t RowsPerTask(const ModelConfig& config);
-
 // q: [rows, H * D], k and v: [rows, kv_heads * D] f32. Rotates q and k in place and writes k and v
 // to their places in `kv`, in its element type, before anything reads them.
 void RotateAndStore(const ModelConfig& config, int64_t layer, const Batch& batch, float* q,
                     float* k, const float* v, KvPool& kv, core::ThreadPool& pool);
 
-// out: [rows, H * D] f32, causal attention over the cache, within the layer's window.
+// out: [rows, H * D] f32, causal attention over the cache, within the layer's window. Overwrites
+// the batch's partial results.
 void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const float* q,
             const KvPool& kv, float* out, core::ThreadPool& pool);
 

@@ -5,26 +5,71 @@
 #include "model/rope.h"
 
 namespace octavo::model {
+namespace {
 
-void Batch::Assign(const std::vector<float>& rope_frequencies, int64_t rows_per_task,
-                   std::span<const BatchSegment> segments) {
+// Tiles of at most this many rows are shared out by partitions.
+constexpr int64_t kSharedRows = 4;
+
+int64_t RowsPerTile(const ModelConfig& config) {
+  return kernels::kAttentionQueries / (config.heads / config.kv_heads);
+}
+
+// Positions that are read, times rows.
+int64_t Cost(const AttentionTask& task) {
+  const BatchTile& tile = *task.tile;
+  if (task.partition >= 0) return tile.rows * kernels::kPartitionPositions;
+  return tile.rows * (tile.position + tile.rows);
+}
+
+}  // namespace
+
+int64_t PartialFloats(const ModelConfig& config, int64_t rows) {
+  return rows * config.heads / config.kv_heads * (config.head_dim + kernels::kPartialTail);
+}
+
+void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_frequencies,
+                   std::span<const BatchSegment> segments, core::ThreadPool& pool) {
   segments_.assign(segments.begin(), segments.end());
   half_ = static_cast<int64_t>(rope_frequencies.size());
   rows_ = segments_.empty() ? 0 : segments_.back().first_row + segments_.back().rows;
   cosine_.resize(static_cast<size_t>(rows_ * half_));
   sine_.resize(static_cast<size_t>(rows_ * half_));
+  tiles_.clear();
   tasks_.clear();
+  const int64_t rows_per_tile = RowsPerTile(config);
+  int64_t partials = 0;
   for (const BatchSegment& segment : segments_) {
-    for (int64_t r = 0; r < segment.rows; ++r) {
-      const int64_t row = segment.first_row + r;
-      RopeAngles(rope_frequencies, segment.first_position + r, cosine_.data() + row * half_,
-                 sine_.data() + row * half_);
-    }
-    for (int64_t r = 0; r < segment.rows; r += rows_per_task) {
-      tasks_.push_back({&segment, segment.first_row + r, segment.first_position + r,
-                        std::min(rows_per_task, segment.rows - r)});
+    for (int64_t r = 0; r < segment.rows; r += rows_per_tile) {
+      BatchTile tile{&segment,
+                     segment.first_row + r,
+                     segment.first_position + r,
+                     std::min(rows_per_tile, segment.rows - r),
+                     0,
+                     partials};
+      const int64_t last = tile.position + tile.rows - 1;
+      if (tile.rows <= kSharedRows && last >= kernels::kPartitionPositions) {
+        tile.partitions = last / kernels::kPartitionPositions + 1;
+        partials += tile.partitions * config.kv_heads * PartialFloats(config, tile.rows);
+      }
+      tiles_.push_back(tile);
     }
   }
+  partial_floats_ = partials > 0 ? partial_buffer_.Reserve(partials) : nullptr;
+  for (const BatchTile& tile : tiles_) {
+    if (tile.partitions == 0) tasks_.push_back({&tile, -1});
+    for (int64_t p = 0; p < tile.partitions; ++p) tasks_.push_back({&tile, p});
+  }
+  std::sort(tasks_.begin(), tasks_.end(),
+            [](const AttentionTask& a, const AttentionTask& b) { return Cost(a) > Cost(b); });
+  pool.ParallelFor(static_cast<int64_t>(tiles_.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const BatchTile& tile = tiles_[static_cast<size_t>(t)];
+      for (int64_t r = 0; r < tile.rows; ++r) {
+        RopeAngles(rope_frequencies, tile.position + r, cosine_.data() + (tile.row + r) * half_,
+                   sine_.data() + (tile.row + r) * half_);
+      }
+    }
+  });
 }
 
 }  // namespace octavo::model

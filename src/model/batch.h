@@ -6,6 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "core/thread_pool.h"
+#include "kernels/scratch.h"
+#include "model/config.h"
 #include "model/kv_cache.h"
 
 namespace octavo::model {
@@ -19,23 +22,37 @@ struct BatchSegment {
   int64_t first_position;
 };
 
-// Attention of `rows` rows from `row` on, all of one segment; one such task for each KV head.
-struct AttentionTask {
+// Consecutive rows of one segment.
+struct BatchTile {
   const BatchSegment* segment;
   int64_t row;       // in the batch
   int64_t position;  // of that row
   int64_t rows;
+  // When the attention of few rows over many positions is shared out: in how many partitions, and
+  // where the partial results of the first KV head begin. 0: not shared out.
+  int64_t partitions;
+  int64_t partials;
+};
+
+// Attention of one tile for one KV head: all of it, or one partition.
+struct AttentionTask {
+  const BatchTile* tile;
+  int64_t partition;  // -1: all
 };
 
 // Reused from call to call. Not thread-safe while it is assigned.
 class Batch {
  public:
-  void Assign(const std::vector<float>& rope_frequencies, int64_t rows_per_task,
-              std::span<const BatchSegment> segments);
+  void Assign(const ModelConfig& config, const std::vector<float>& rope_frequencies,
+              std::span<const BatchSegment> segments, core::ThreadPool& pool);
 
   int64_t rows() const { return rows_; }
   std::span<const BatchSegment> segments() const { return segments_; }
+  std::span<const BatchTile> tiles() const { return tiles_; }
+  // The longest first, so that threads end together.
   std::span<const AttentionTask> tasks() const { return tasks_; }
+  // Memory for the partial results of one layer; nullptr when no tile is shared out.
+  float* partials() const { return partial_floats_; }
   // [head_dim / 2] of a row's position.
   const float* cosine(int64_t row) const { return cosine_.data() + row * half_; }
   const float* sine(int64_t row) const { return sine_.data() + row * half_; }
@@ -44,9 +61,15 @@ class Batch {
   int64_t rows_ = 0;
   int64_t half_ = 0;
   std::vector<BatchSegment> segments_;
+  std::vector<BatchTile> tiles_;
   std::vector<AttentionTask> tasks_;
   std::vector<float> cosine_;
   std::vector<float> sine_;
+  kernels::FloatBuffer partial_buffer_;
+  float* partial_floats_ = nullptr;
 };
+
+// Floats of the partial results of `rows` rows and one KV head, of one partition.
+int64_t PartialFloats(const ModelConfig& config, int64_t rows);
 
 }  // namespace octavo::model

@@ -6,18 +6,23 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/attention_pieces.h"
 #include "model/config.h"
 
 namespace octavo::model {
 
-enum class KvType : uint8_t { kF32, kF16 };
+using KvType = kernels::KvStorage;
 
-inline constexpr int64_t kKvBlockPositions = 64;
+inline constexpr int64_t kKvBlockPositions = kernels::kKvPositions;
+
+// Of a number, without the scales of codes.
+int KvBits(KvType type);
 
 class KvPool;
 
-// The blocks of one sequence, in the order of its positions. Move-only; gives them back when
-// destroyed.
+// The blocks of one sequence, in the order of its positions. Those that a model whose layers all
+// have windows will not see again are given back as the sequence grows. Move-only; gives the rest
+// back when destroyed.
 class KvSequence {
  public:
   explicit KvSequence(KvPool* pool) : pool_(pool) {}
@@ -26,23 +31,25 @@ class KvSequence {
   ~KvSequence();
 
   int64_t length() const { return length_; }
-  // How many more blocks `tokens` more positions would take.
-  int64_t BlocksFor(int64_t tokens) const;
-  // Takes the blocks for `tokens` more positions and counts them as filled; the pool must have
-  // them.
+  // How many more blocks it holds at most while it is extended by `tokens` positions, at most
+  // `at_once` in one call.
+  int64_t BlocksFor(int64_t tokens, int64_t at_once) const;
+  // Gives back the blocks that no position from here on sees, takes those for `tokens` more
+  // positions and counts them as filled; the pool must have them.
   void Extend(int64_t tokens);
+  // By position / kKvBlockPositions; -1 where the block was given back.
   const std::vector<int32_t>& blocks() const { return blocks_; }
 
  private:
   KvPool* pool_;
   std::vector<int32_t> blocks_;
+  int64_t first_held_ = 0;  // in blocks_
   int64_t length_ = 0;
 };
 
-// A block holds, for each layer and KV head, 64 positions laid out so that the attention kernels
-// always have their outputs in vector lanes and sum in the order of positions: K as [D][64], then V
-// as [64][D]. Not thread-safe, except that different threads may write different (layer, head)
-// parts.
+// A block holds, for each layer and KV head, 64 positions: keys, then values, laid out as
+// kernels::KvStorage says. Not thread-safe, except that different threads may write different
+// (layer, head) parts.
 class KvPool {
  public:
   // `capacity_tokens` is rounded up to whole blocks. Memory is reserved, and taken when first used.
@@ -56,6 +63,11 @@ class KvPool {
   int64_t total_blocks() const { return blocks_; }
   int64_t block_bytes() const { return layer_heads_ * 2 * part_bytes_; }
   int64_t total_bytes() const { return blocks_ * block_bytes(); }
+  // How far back any layer sees; 0: all the way.
+  int64_t window() const { return window_; }
+  // The most blocks that a sequence of `tokens` positions holds at a time when it is extended by at
+  // most `at_once`.
+  int64_t MostBlocks(int64_t tokens, int64_t at_once) const;
   // K or V of block 0 for one layer and KV head; those of block b lie b * block_bytes() further.
   std::byte* Keys(int64_t layer, int64_t head) const;
   std::byte* Values(int64_t layer, int64_t head) const;
@@ -67,6 +79,7 @@ class KvPool {
   KvType type_;
   int64_t layer_heads_;
   int64_t kv_heads_;
+  int64_t window_;
   int64_t part_bytes_;  // of K or V, one block, layer and head
   int64_t blocks_;
   std::byte* memory_ = nullptr;

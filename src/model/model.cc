@@ -4,7 +4,6 @@
 #include <unordered_set>
 
 #include "kernels/elementwise.h"
-#include "model/attention.h"
 #include "model/block.h"
 #include "model/rope.h"
 
@@ -158,7 +157,7 @@ void Model::Embed(std::span<const int32_t> ids, float* hidden) {
 }
 
 void Model::Prepare(std::span<const BatchSegment> segments, Batch& batch) const {
-  batch.Assign(state_->rope_frequencies, RowsPerTask(state_->config), segments);
+  batch.Assign(state_->config, state_->rope_frequencies, segments, state_->pool);
 }
 
 void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) {

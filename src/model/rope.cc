@@ -39,14 +39,4 @@ void RopeAngles(const std::vector<float>& frequencies, int64_t position, float* 
   }
 }
 
-void Rotate(float* head, int64_t head_dim, const float* cosine, const float* sine) {
-  float* second = head + head_dim / 2;
-  for (int64_t i = 0; i < head_dim / 2; ++i) {
-    const float a = head[i];
-    const float b = second[i];
-    head[i] = a * cosine[i] - b * sine[i];
-    second[i] = b * cosine[i] + a * sine[i];
-  }
-}
-
 }  // namespace octavo::model

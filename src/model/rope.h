@@ -1,4 +1,4 @@
-// Rotary position embedding: frequencies with their scaling, and the rotation of Q and K.
+// Rotary position embedding: frequencies with their scaling, and the angles of a position.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,5 @@ std::vector<float> RopeFrequencies(const ModelConfig& config);
 // the reference.
 void RopeAngles(const std::vector<float>& frequencies, int64_t position, float* cosine,
                 float* sine);
-
-// Rotates one head in place: pairs (i, i + head_dim / 2).
-void Rotate(float* head, int64_t head_dim, const float* cosine, const float* sine);
 
 }  // namespace octavo::model

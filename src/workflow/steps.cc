@@ -80,7 +80,7 @@ Result<Json> EvalInputs(Work& work) {
               {"candidate", work.results["quantize"]["digest"]},
               {"suite", suite_digest},
               {"compute", work.pipeline.eval.compute == model::Compute::kBF16 ? "bf16" : "f32"},
-              {"kv", work.pipeline.eval.kv == model::KvType::kF16 ? 16 : 32}};
+              {"kv", model::KvBits(work.pipeline.eval.kv)}};
 }
 bool EvalPresent(const Work& work, const Json& result) {
   return HoldsFile(work.eval_path(), result);

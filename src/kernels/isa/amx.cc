@@ -11,6 +11,10 @@ namespace {
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 // The intrinsics take the numbers of tiles as literals only.
 template <int kTile>
 struct TileRegister;

@@ -12,6 +12,10 @@ namespace {
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 struct TileState {
   uint8_t rows[8] = {};
   uint16_t row_bytes[8] = {};

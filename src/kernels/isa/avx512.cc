@@ -35,6 +35,18 @@ inline IntVec DotNibbles(IntVec sum, NibbleVec w, int32_t four) {
   return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
 
+// Keys are signed codes, and so are the codes of a query.
+using KeyVec = CodeVec;
+inline KeyVec LoadKeys(const char* p) {
+  return LoadCodes(p);
+}
+inline IntVec DotKeys(IntVec sum, const KeyVec& w, int32_t four) {
+  return DotCodes(sum, w, four ^ static_cast<int32_t>(0x80808080U));
+}
+inline IntVec RemoveSum(IntVec sum, int32_t) {
+  return sum;
+}
+
 // 32 registers: 24 sums, 4 weights and the broadcast input.
 constexpr int kTileRows = 6;
 constexpr int kTileBlocks = 4;
@@ -44,6 +56,10 @@ constexpr int kIntTileBlocks = 2;
 
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
+
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
 
 bool Supported(const CpuFeatures& cpu) {
   return cpu.avx512;

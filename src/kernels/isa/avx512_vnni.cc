@@ -11,6 +11,10 @@ namespace {
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
 
+// attention.inc builds on body.inc.
+
+#include "kernels/generic/attention.inc"
+
 // bf16.inc builds on body.inc.
 
 #include "kernels/generic/bf16.inc"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/isa/scalar_attention.h"
 #include "kernels/table.h"
 #include "tensor/dtype.h"
 
@@ -133,70 +134,6 @@ float FoldLanes(float* lanes, Combine combine) {
   return lanes[0];
 }
 
-float Element(const void* base, bool half, int64_t index) {
-  if (!half) return static_cast<const float*>(base)[index];
-  return tensor::F16ToFloat(static_cast<const uint16_t*>(base)[index]);
-}
-
-// One query against one KV block: updates the running maximum, the running sum and out[head_dim].
-void AttendBlock(const AttentionPiece& piece, const float* q, int64_t position, int64_t block,
-                 float& maximum, float& sum, float* out) {
-  const auto add = [](float a, float b) { return a + b; };
-  const int64_t d = piece.head_dim;
-  const int64_t offset = piece.blocks[block] * piece.block_bytes;
-  const void* keys = static_cast<const std::byte*>(piece.keys) + offset;
-  const void* values = static_cast<const std::byte*>(piece.values) + offset;
-  float scores[kKvPositions];
-  float highest = -INFINITY;
-  for (int64_t t = 0; t < kKvPositions; ++t) {
-    const int64_t at = block * kKvPositions + t;
-    scores[t] = -INFINITY;
-    if (at > position || (piece.window > 0 && at <= position - piece.window)) continue;
-    float score = 0;
-    for (int64_t i = 0; i < d; ++i) {
-      score = std::fma(Element(keys, piece.half, i * kKvPositions + t), q[i] * piece.scale, score);
-    }
-    scores[t] = score;
-    highest = std::fmax(highest, score);
-  }
-  if (highest == -INFINITY) return;
-  const float updated = std::fmax(maximum, highest);
-  const float correction = Exp(maximum - updated);
-  float lanes[kBlockFeatures] = {};
-  for (int64_t t = 0; t < kKvPositions; ++t) {
-    scores[t] = Exp(scores[t] - updated);
-    lanes[t % kBlockFeatures] += scores[t];
-  }
-  sum = std::fma(sum, correction, FoldLanes(lanes, add));
-  maximum = updated;
-  for (int64_t i = 0; i < d; ++i) {
-    float value = out[i] * correction;
-    for (int64_t t = 0; t < kKvPositions; ++t) {
-      const int64_t at = block * kKvPositions + t;
-      if (at > piece.first_position + piece.rows - 1) break;
-      value = std::fma(Element(values, piece.half, t * d + i), scores[t], value);
-    }
-    out[i] = value;
-  }
-}
-
-void Attention(const AttentionPiece& piece) {
-  for (int64_t row = 0; row < piece.rows; ++row) {
-    const int64_t position = piece.first_position + row;
-    for (int64_t head = 0; head < piece.heads; ++head) {
-      const float* q = piece.q + row * piece.q_stride + head * piece.head_dim;
-      float* out = piece.out + row * piece.out_stride + head * piece.head_dim;
-      for (int64_t i = 0; i < piece.head_dim; ++i) out[i] = 0;
-      float maximum = -INFINITY;
-      float sum = 0;
-      for (int64_t block = 0; block <= position / kKvPositions; ++block) {
-        AttendBlock(piece, q, position, block, maximum, sum, out);
-      }
-      for (int64_t i = 0; i < piece.head_dim; ++i) out[i] /= sum;
-    }
-  }
-}
-
 void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
   float lanes[kBlockFeatures] = {};
   for (int64_t i = 0; i < n; ++i)
@@ -269,7 +206,7 @@ const KernelTable kScalarTable = {
       {},
       {"w8a8", "scalar", MatMul<InputType::kI8, Storage::kI8>},
       {"w4a8", "scalar", MatMul<InputType::kI8, Storage::kI4>}}},
-    Attention,
+    {ScalarRotate, ScalarStoreKv, ScalarAttend, ScalarMergePartials},
     RmsNorm,
     SiluMul,
     RoundToBf16,

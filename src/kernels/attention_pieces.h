@@ -1,0 +1,115 @@
+// What an instruction set does for attention: rotation, the layout of keys and values in the KV
+// cache, and attention itself. As in table.h the order of every sum is part of the contract.
+#pragma once
+
+#include <cstdint>
+
+namespace octavo::kernels {
+
+// A KV block holds kKvPositions positions of one layer and KV head, keys and then values, so that
+// both are right-hand sides of row-major products:
+//   kF32, kF16: keys [D][64], values [64][D]
+//   kI8:        keys [D / 4][64][4], values [64][D] int8 codes, each followed by [64] F16 scales,
+//               one for each position
+// Keys often have a few dimensions that are far larger than the others, which would take the codes
+// of all. As kI8, keys and queries therefore pass a Hadamard transform, which leaves their products
+// as they are and spreads such dimensions over all (QuaRot, arXiv 2404.00456, section 4).
+enum class KvStorage : uint8_t { kF32, kF16, kI8 };
+inline constexpr int64_t kKvPositions = 64;
+inline constexpr int64_t kMaxHeadDim = 256;
+inline constexpr float kLargestF16 = 65504.0F;
+
+// Bytes of the keys, or of the values, of one block.
+constexpr int64_t KvPartBytes(KvStorage storage, int64_t head_dim) {
+  switch (storage) {
+    case KvStorage::kF32:
+      return kKvPositions * head_dim * 4;
+    case KvStorage::kF16:
+      return kKvPositions * head_dim * 2;
+    case KvStorage::kI8:
+      break;
+  }
+  return kKvPositions * (head_dim + 2);
+}
+
+// Dimensions that one Hadamard transform takes: the largest power of two in `head_dim`. For steps
+// s = 1, 2, 4, ...: (x[i], x[i + s]) becomes (x[i] + x[i + s], x[i] - x[i + s]). The result is
+// sqrt(HadamardSize) too large, which the queries' scale takes back.
+constexpr int64_t HadamardSize(int64_t head_dim) {
+  return head_dim & -head_dim;
+}
+
+// Keys and values of `rows` consecutive positions, all in one block, on their way to the cache.
+// Codes: scale = F16(absmax / 127), at most the largest F16; code = round half even(x * (1 /
+// scale)), clamped to [-127, 127]; all 0 when the scale is 0. x must be finite.
+struct KvStorePiece {
+  const float* k;  // row r at k + r * stride
+  const float* v;
+  int64_t stride;
+  int64_t rows;
+  int64_t slot;  // place of row 0 in the block; slot + rows <= kKvPositions
+  int64_t head_dim;
+  KvStorage storage;
+  void* keys;  // of the block
+  void* values;
+};
+
+// Sums are kept for partitions of this many positions, cut at multiples of it, and then merged in
+// their order, whoever computed them.
+inline constexpr int64_t kPartitionPositions = 512;
+inline constexpr int64_t kAttentionQueries = 96;
+// A partial result of one query: head_dim values, then the maximum and the sum.
+inline constexpr int64_t kPartialTail = 16;
+inline constexpr int64_t kAttentionScratch =
+    kAttentionQueries * (3 * kMaxHeadDim + 16) + 16 * kKvPositions + 2 * kKvPositions * kMaxHeadDim;
+
+// Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
+// one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut
+// at multiples of 64 positions, so that a query's sums do not depend on which other queries are in
+// the piece. Scores are in powers of two: q is multiplied by scale * log2(e), and for kI8 then by
+// 1 / HadamardSize.
+struct AttentionPiece {
+  const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
+  int64_t q_stride;
+  int64_t rows;
+  int64_t heads;           // rows * heads <= kAttentionQueries
+  int64_t head_dim;        // a multiple of 16, at most kMaxHeadDim
+  int64_t first_position;  // of row 0
+  int64_t window;          // positions a query sees, itself included; 0: all
+  float scale;             // multiplies q
+  KvStorage storage;
+  const void* keys;  // block b at keys + blocks[b] * block_bytes
+  const void* values;
+  const int32_t* blocks;  // those that no query sees are not read
+  int64_t block_bytes;
+  float* out;  // row r, head h at out + r * out_stride + h * head_dim
+  int64_t out_stride;
+  float* scratch;  // kAttentionScratch floats, 64-byte aligned
+  // `attend` with `partial`: only the positions of one partition, and its unfinished sums go to
+  // partial + (r * heads + h) * (head_dim + kPartialTail) instead of `out`. `merge`: those of
+  // partitions 0 to partitions - 1, one after the other.
+  float* partial = nullptr;
+  int64_t partition = 0;
+  int64_t partitions = 0;
+};
+
+inline constexpr float kLog2E = 1.44269504F;
+
+// A query meets int8 keys as integers of 15 bits, absmax / kQuerySteps apart, so that nearly all
+// that is lost is lost where the cache is written. An integer is kQueryParts * first + second, two
+// int8 codes; |sum| <= 254 * 127 * 255 * kMaxHeadDim < 2^31. A query below kZeroQuery is 0.
+inline constexpr int32_t kQueryParts = 254;
+inline constexpr float kQuerySteps = 127 * 254;
+inline constexpr float kZeroQuery = 0x1p-100F;
+
+struct AttentionKernels {
+  // Rotates `heads` heads that follow each other in place: pairs (i, i + head_dim / 2) by
+  // (a cos - b sin, b cos + a sin), each product rounded.
+  void (*rotate)(float* x, int64_t heads, int64_t head_dim, const float* cosine, const float* sine);
+  void (*store)(const KvStorePiece& piece);
+  void (*attend)(const AttentionPiece& piece);
+  // Reads only rows, heads, head_dim, partial, partitions, out and out_stride.
+  void (*merge)(const AttentionPiece& piece);
+};
+
+}  // namespace octavo::kernels

@@ -1,0 +1,296 @@
+#include "kernels/isa/scalar_attention.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+
+#include "tensor/dtype.h"
+
+namespace octavo::kernels {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+// 2^x for x <= 0, at least 2^-125, by x = n + r, |r| <= 1/2, and a polynomial for 2^r whose
+// relative error stays below 1.6e-7 (equal ripples but for the 1). The same steps in every table.
+float Exp2(float x) {
+  x = x > -125.0F ? x : -125.0F;
+  const float n = std::nearbyint(x);
+  const float r = x - n;
+  float p = 0.00132647261F;
+  p = std::fma(p, r, 0.00967151299F);
+  p = std::fma(p, r, 0.0555073358F);
+  p = std::fma(p, r, 0.240222424F);
+  p = std::fma(p, r, 0.693147004F);
+  p = std::fma(p, r, 1.0F);
+  return std::bit_cast<float>(std::bit_cast<int32_t>(p) + static_cast<int32_t>(n) * (1 << 23));
+}
+
+void Hadamard(float* x, int64_t d) {
+  for (int64_t step = 1; step < HadamardSize(d); step *= 2) {
+    for (int64_t i = 0; i < d; ++i) {
+      if ((i & step) != 0) continue;
+      const float a = x[i];
+      const float b = x[i + step];
+      x[i] = a + b;
+      x[i + step] = a - b;
+    }
+  }
+}
+
+float LargerOf(float a, float b) {
+  return a > b ? a : b;
+}
+
+uint16_t HalfAt(const void* base, int64_t index) {
+  return static_cast<const uint16_t*>(base)[index];
+}
+
+// Scales of a position of kI8, behind the codes.
+float ScaleAt(const void* codes, int64_t head_dim, int64_t t) {
+  return tensor::F16ToFloat(
+      HalfAt(static_cast<const std::byte*>(codes) + kKvPositions * head_dim, t));
+}
+
+float FloatAt(const void* base, KvStorage storage, int64_t index) {
+  if (storage == KvStorage::kF32) return static_cast<const float*>(base)[index];
+  return tensor::F16ToFloat(HalfAt(base, index));
+}
+
+// What a query keeps over the blocks of a partition. `lanes` is the sum by position modulo 16.
+struct Partial {
+  float maximum = -INFINITY;
+  float lanes[kLanes] = {};
+  float values[kMaxHeadDim] = {};
+};
+// And over partitions.
+struct Total {
+  float maximum = -INFINITY;
+  float sum = 0;
+  float values[kMaxHeadDim] = {};
+};
+
+// A query row as it meets the keys: scaled, and for kI8 as codes.
+struct Query {
+  float q[kMaxHeadDim];
+  int32_t codes[kMaxHeadDim];  // kI8
+  float scale = 1;
+};
+
+Query Prepare(const AttentionPiece& piece, const float* q) {
+  Query out;
+  float scale = piece.scale * kLog2E;
+  if (piece.storage == KvStorage::kI8) scale /= static_cast<float>(HadamardSize(piece.head_dim));
+  for (int64_t i = 0; i < piece.head_dim; ++i) out.q[i] = q[i] * scale;
+  if (piece.storage != KvStorage::kI8) return out;
+  Hadamard(out.q, piece.head_dim);
+  float absmax = 0;
+  for (int64_t i = 0; i < piece.head_dim; ++i) absmax = std::fmax(absmax, std::fabs(out.q[i]));
+  const bool zero = absmax < kZeroQuery;
+  const float inverse = zero ? 0.0F : kQuerySteps / absmax;
+  out.scale = zero ? 1.0F : absmax / kQuerySteps;
+  for (int64_t i = 0; i < piece.head_dim; ++i)
+    out.codes[i] = static_cast<int32_t>(std::nearbyint(out.q[i] * inverse));
+  return out;
+}
+
+float Score(const AttentionPiece& piece, const Query& query, const void* keys, int64_t t) {
+  const int64_t d = piece.head_dim;
+  if (piece.storage == KvStorage::kI8) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < d; ++i) {
+      sum +=
+          query.codes[i] * static_cast<const int8_t*>(keys)[(i / 4 * kKvPositions + t) * 4 + i % 4];
+    }
+    return static_cast<float>(sum) * (ScaleAt(keys, d, t) * query.scale);
+  }
+  float score = 0;
+  for (int64_t i = 0; i < d; ++i)
+    score = std::fma(FloatAt(keys, piece.storage, i * kKvPositions + t), query.q[i], score);
+  return score;
+}
+
+// One query against one block.
+void AttendBlock(const AttentionPiece& piece, const Query& query, int64_t position, int64_t block,
+                 Partial& partial) {
+  const int64_t d = piece.head_dim;
+  const int64_t offset = piece.blocks[block] * piece.block_bytes;
+  const void* keys = static_cast<const std::byte*>(piece.keys) + offset;
+  const void* values = static_cast<const std::byte*>(piece.values) + offset;
+  const int64_t start = block * kKvPositions;
+  const int64_t low =
+      piece.window > 0 ? std::max<int64_t>(0, position - piece.window + 1 - start) : 0;
+  const int64_t high = std::min(kKvPositions, position + 1 - start);
+  float scores[kKvPositions];
+  float updated = partial.maximum;
+  for (int64_t t = low; t < high; ++t) {
+    scores[t] = Score(piece, query, keys, t);
+    updated = LargerOf(updated, scores[t]);
+  }
+  const float correction = Exp2(partial.maximum - updated);
+  partial.maximum = updated;
+  float lanes[kLanes] = {};
+  for (int64_t t = low; t < high; ++t) {
+    scores[t] = Exp2(scores[t] - updated);
+    lanes[t % kLanes] += scores[t];
+  }
+  for (int64_t i = 0; i < kLanes; ++i)
+    partial.lanes[i] = std::fma(partial.lanes[i], correction, lanes[i]);
+  for (int64_t i = 0; i < d; ++i) partial.values[i] *= correction;
+  for (int64_t t = low; t < high; ++t) {
+    const bool codes = piece.storage == KvStorage::kI8;
+    const float weight = codes ? scores[t] * ScaleAt(values, d, t) : scores[t];
+    for (int64_t i = 0; i < d; ++i) {
+      const float value = codes ? static_cast<const int8_t*>(values)[t * d + i]
+                                : FloatAt(values, piece.storage, t * d + i);
+      partial.values[i] = std::fma(value, weight, partial.values[i]);
+    }
+  }
+}
+
+// Adds the sums of one partition to those before it. One that the query sees nothing of adds
+// nothing.
+void Merge(const float* values, float maximum, float sum, int64_t head_dim, Total& total) {
+  if (maximum == -INFINITY) return;
+  if (total.maximum == -INFINITY) {
+    std::copy_n(values, head_dim, total.values);
+    total.maximum = maximum;
+    total.sum = sum;
+    return;
+  }
+  const float updated = LargerOf(total.maximum, maximum);
+  const float before = Exp2(total.maximum - updated);
+  const float now = Exp2(maximum - updated);
+  total.sum = std::fma(sum, now, total.sum * before);
+  for (int64_t i = 0; i < head_dim; ++i)
+    total.values[i] = std::fma(values[i], now, total.values[i] * before);
+  total.maximum = updated;
+}
+
+void Finish(const Total& total, int64_t head_dim, float* out) {
+  const float inverse = 1.0F / total.sum;
+  for (int64_t i = 0; i < head_dim; ++i) out[i] = total.values[i] * inverse;
+}
+
+Partial AttendPartition(const AttentionPiece& piece, const Query& query, int64_t position,
+                        int64_t partition) {
+  constexpr int64_t kBlocks = kPartitionPositions / kKvPositions;
+  const int64_t first_seen =
+      piece.window > 0 ? std::max<int64_t>(0, position - piece.window + 1) : 0;
+  const int64_t begin = std::max(partition * kBlocks, first_seen / kKvPositions);
+  const int64_t end = std::min((partition + 1) * kBlocks, position / kKvPositions + 1);
+  Partial out;
+  for (int64_t block = begin; block < end; ++block) AttendBlock(piece, query, position, block, out);
+  return out;
+}
+
+// Lanes i and i + 8, i + 4, i + 2, i + 1.
+float FoldLanes(Partial& partial) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) partial.lanes[i] += partial.lanes[i + width];
+  }
+  return partial.lanes[0];
+}
+
+// The one scale of `head_dim` values, and their codes.
+uint16_t QuantizeHead(const float* x, int64_t head_dim, int8_t* codes) {
+  float absmax = 0;
+  for (int64_t i = 0; i < head_dim; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
+  const uint16_t bits = tensor::FloatToF16(std::fmin(absmax / 127.0F, kLargestF16));
+  const float scale = tensor::F16ToFloat(bits);
+  const float inverse = scale > 0 ? 1.0F / scale : 0.0F;
+  for (int64_t i = 0; i < head_dim; ++i) {
+    codes[i] =
+        static_cast<int8_t>(std::nearbyint(std::fmin(std::fmax(x[i] * inverse, -127.0F), 127.0F)));
+  }
+  return bits;
+}
+
+void StoreCodes(const KvStorePiece& piece, const float* k, const float* v, int64_t t) {
+  const int64_t d = piece.head_dim;
+  auto* keys = static_cast<int8_t*>(piece.keys);
+  auto* values = static_cast<int8_t*>(piece.values);
+  float key[kMaxHeadDim];
+  std::copy_n(k, d, key);
+  Hadamard(key, d);
+  int8_t codes[kMaxHeadDim];
+  const uint16_t key_scale = QuantizeHead(key, d, codes);
+  for (int64_t i = 0; i < d; ++i) keys[(i / 4 * kKvPositions + t) * 4 + i % 4] = codes[i];
+  const uint16_t value_scale = QuantizeHead(v, d, values + t * d);
+  reinterpret_cast<uint16_t*>(keys + kKvPositions * d)[t] = key_scale;
+  reinterpret_cast<uint16_t*>(values + kKvPositions * d)[t] = value_scale;
+}
+
+}  // namespace
+
+void ScalarRotate(float* x, int64_t heads, int64_t head_dim, const float* cosine,
+                  const float* sine) {
+  for (int64_t h = 0; h < heads; ++h) {
+    float* first = x + h * head_dim;
+    float* second = first + head_dim / 2;
+    for (int64_t i = 0; i < head_dim / 2; ++i) {
+      const float a = first[i];
+      const float b = second[i];
+      first[i] = a * cosine[i] - b * sine[i];
+      second[i] = b * cosine[i] + a * sine[i];
+    }
+  }
+}
+
+void ScalarStoreKv(const KvStorePiece& piece) {
+  const int64_t d = piece.head_dim;
+  for (int64_t r = 0; r < piece.rows; ++r) {
+    const float* k = piece.k + r * piece.stride;
+    const float* v = piece.v + r * piece.stride;
+    const int64_t t = piece.slot + r;
+    for (int64_t i = 0; i < d && piece.storage == KvStorage::kF32; ++i) {
+      static_cast<float*>(piece.keys)[i * kKvPositions + t] = k[i];
+      static_cast<float*>(piece.values)[t * d + i] = v[i];
+    }
+    for (int64_t i = 0; i < d && piece.storage == KvStorage::kF16; ++i) {
+      static_cast<uint16_t*>(piece.keys)[i * kKvPositions + t] = tensor::FloatToF16(k[i]);
+      static_cast<uint16_t*>(piece.values)[t * d + i] = tensor::FloatToF16(v[i]);
+    }
+    if (piece.storage == KvStorage::kI8) StoreCodes(piece, k, v, t);
+  }
+}
+
+void ScalarAttend(const AttentionPiece& piece) {
+  const int64_t d = piece.head_dim;
+  for (int64_t i = 0; i < piece.rows * piece.heads; ++i) {
+    const int64_t position = piece.first_position + i / piece.heads;
+    const int64_t head = i % piece.heads;
+    const Query query =
+        Prepare(piece, piece.q + i / piece.heads * piece.q_stride + head * piece.head_dim);
+    if (piece.partial != nullptr) {
+      Partial partial = AttendPartition(piece, query, position, piece.partition);
+      float* to = piece.partial + i * (d + kPartialTail);
+      std::copy_n(partial.values, d, to);
+      to[d] = partial.maximum;
+      to[d + 1] = FoldLanes(partial);
+      continue;
+    }
+    Total total;
+    for (int64_t p = 0; p <= position / kPartitionPositions; ++p) {
+      Partial partial = AttendPartition(piece, query, position, p);
+      Merge(partial.values, partial.maximum, FoldLanes(partial), d, total);
+    }
+    Finish(total, d, piece.out + i / piece.heads * piece.out_stride + head * d);
+  }
+}
+
+void ScalarMergePartials(const AttentionPiece& piece) {
+  const int64_t d = piece.head_dim;
+  const int64_t queries = piece.rows * piece.heads;
+  for (int64_t i = 0; i < queries; ++i) {
+    Total total;
+    for (int64_t p = 0; p < piece.partitions; ++p) {
+      const float* partial = piece.partial + (p * queries + i) * (d + kPartialTail);
+      Merge(partial, partial[d], partial[d + 1], d, total);
+    }
+    Finish(total, d, piece.out + i / piece.heads * piece.out_stride + i % piece.heads * d);
+  }
+}
+
+}  // namespace octavo::kernels
