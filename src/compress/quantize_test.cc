@@ -130,8 +130,7 @@ TEST(Quantize, GroupsGetAScaleEachAndSizesThatDoNotFitAreAnswered) {
   const auto odd = QuantizeTo(kModels + "llama", temp / "odd", {.scheme = "w4a16-g32"});
   ASSERT_FALSE(odd.ok());
   EXPECT_EQ(odd.error().code(), core::ErrorCode::kUsage);
-  EXPECT_NE(odd.error().message().find("possible: 16"), std::string::npos)
-      << odd.error().message();
+  EXPECT_NE(odd.error().message().find("possible: 16"), std::string::npos) << odd.error().message();
 }
 
 TEST(Quantize, AnInt8HeadIsUntiedFromTheEmbeddingWhichStays) {

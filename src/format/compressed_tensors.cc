@@ -55,81 +55,6 @@ core::Result<tensor::Shape> ReadWeightShape(const ModelFolder& folder, std::stri
   return shape;
 }
 
-core::Status ReadPackedCodes(const ModelFolder& folder, std::string_view module,
-                             QuantizedTensor& out) {
-  OCTAVO_TRY(const tensor::Shape shape, ReadWeightShape(folder, module));
-  const std::string name = Suffixed(module, ".weight_packed");
-  OCTAVO_TRY(const TensorView view, GetMatrix(folder, name, DType::kI32));
-  // From the words that are there to the codes they hold: the numbers in weight_shape may be
-  // anything.
-  const int64_t words = view.shape[1];
-  const int64_t per_word = 32 / out.bits;
-  if (shape[0] != view.shape[0] || shape[1] > words * per_word ||
-      shape[1] <= (words - 1) * per_word) {
-    return Unexpected(name, view,
-                      "as many words as 'weight_shape' " + tensor::ShapeToString(shape) + " takes");
-  }
-  out.n = shape[0];
-  out.k = shape[1];
-  const auto tail = static_cast<unsigned>(out.k % per_word * out.bits);
-  out.codes.resize(static_cast<size_t>(out.n * out.k));
-  if (words == 0) return {};  // the caller refuses empty layers
-  std::vector<int32_t> row(static_cast<size_t>(words));
-  for (int64_t n = 0; n < out.n; ++n) {
-    std::memcpy(row.data(), view.bytes.data() + static_cast<size_t>(n * words) * sizeof(int32_t),
-                row.size() * sizeof(int32_t));
-    if (tail != 0 && static_cast<uint32_t>(row.back()) >> tail != 0) {
-      return core::Invalid("tensor '" + name + "': row " + std::to_string(n) +
-                           " has bits behind its last code, expected zeros");
-    }
-    UnpackRow(
-        row, out.bits,
-        std::span(out.codes).subspan(static_cast<size_t>(n * out.k), static_cast<size_t>(out.k)));
-  }
-  folder.DropPages(view);
-  return {};
-}
-
-core::Status ReadPlainCodes(const ModelFolder& folder, std::string_view module,
-                            QuantizedTensor& out) {
-  OCTAVO_TRY(const TensorView view, GetMatrix(folder, Suffixed(module, ".weight"), DType::kI8));
-  out.n = view.shape[0];
-  out.k = view.shape[1];
-  out.codes.resize(view.bytes.size());
-  if (!out.codes.empty()) std::memcpy(out.codes.data(), view.bytes.data(), view.bytes.size());
-  folder.DropPages(view);
-  const auto wide = std::find_if(out.codes.begin(), out.codes.end(), [&](int8_t code) {
-    return out.bits == 4 && (code < -8 || code > 7);
-  });
-  if (wide != out.codes.end()) {
-    return core::Invalid("tensor '" + Suffixed(module, ".weight") + "' holds " +
-                         std::to_string(*wide) + " at index " +
-                         std::to_string(wide - out.codes.begin()) + ", expected 4-bit codes");
-  }
-  return {};
-}
-
-core::Status ReadScales(const ModelFolder& folder, std::string_view module, QuantizedTensor& out) {
-  const std::string name = Suffixed(module, ".weight_scale");
-  OCTAVO_TRY(const TensorView view, folder.GetTensor(name));
-  if (!tensor::IsFloat(view.dtype)) return Unexpected(name, view, "floats");
-  const tensor::Shape want = {out.n, out.groups()};
-  const bool flat = out.groups() == 1 && view.shape == tensor::Shape{out.n};
-  if (view.shape != want && !flat)
-    return Unexpected(name, view, "floats of shape " + tensor::ShapeToString(want));
-  out.scale_dtype = view.dtype;
-  out.scales.resize(static_cast<size_t>(view.elements()));
-  tensor::ConvertToFloat(view.dtype, view.bytes, out.scales);
-  for (size_t i = 0; i < out.scales.size(); ++i) {
-    if (!std::isfinite(out.scales[i]) || out.scales[i] <= 0) {
-      return core::Invalid("tensor '" + name + "' holds " + std::to_string(out.scales[i]) +
-                           " at index " + std::to_string(i) +
-                           "; scales must be positive and finite");
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 int64_t PackedWords(int64_t codes, int bits) {
@@ -157,14 +82,17 @@ void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes
   OCTAVO_CHECK(bits == 8 || bits == 4);
   OCTAVO_CHECK(static_cast<int64_t>(words.size()) ==
                PackedWords(static_cast<int64_t>(codes.size()), bits));
-  const size_t per_word = 32U / static_cast<unsigned>(bits);
-  const uint32_t mask = (1U << bits) - 1U;
-  const int offset = 1 << (bits - 1);
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const auto word = static_cast<uint32_t>(words[i / per_word]);
-    codes[i] = static_cast<int8_t>(
-        static_cast<int>((word >> (i % per_word * static_cast<unsigned>(bits))) & mask) - offset);
+  // Low bits first: on a little-endian machine the codes lie in the order of the bytes.
+  const auto* bytes = reinterpret_cast<const uint8_t*>(words.data());
+  if (bits == 8) {
+    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(bytes[i] ^ 0x80U);
+    return;
   }
+  for (size_t i = 0; i + 1 < codes.size(); i += 2) {
+    codes[i] = static_cast<int8_t>((bytes[i / 2] & 15) - 8);
+    codes[i + 1] = static_cast<int8_t>((bytes[i / 2] >> 4) - 8);
+  }
+  if (codes.size() % 2 != 0) codes.back() = static_cast<int8_t>((bytes[codes.size() / 2] & 15) - 8);
 }
 
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
@@ -199,25 +127,115 @@ core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const QuantizedTens
   return writer.Append(std::as_bytes(std::span(shape)));
 }
 
-core::Result<QuantizedTensor> ReadQuantizedLinear(const ModelFolder& folder,
-                                                  std::string_view module, const Scheme& scheme) {
+core::Result<StoredLinear> StoredLinear::Open(const ModelFolder& folder, std::string_view module,
+                                              const Scheme& scheme) {
   for (const char* suffix : {".weight_zero_point", ".weight_g_idx"}) {
     if (folder.FindTensor(Suffixed(module, suffix)) == nullptr) continue;
     return core::Unsupported("tensor '" + Suffixed(module, suffix) +
                              "': octavo runs symmetric weights in plain column order only");
   }
-  QuantizedTensor out;
-  out.bits = scheme.weight_bits;
-  OCTAVO_RETURN_IF_ERROR(IsPacked(scheme) ? ReadPackedCodes(folder, module, out)
-                                          : ReadPlainCodes(folder, module, out));
-  out.group_size = scheme.group_size == 0 ? out.k : scheme.group_size;
-  if (out.n < 1 || out.k < 1) return core::Invalid("layer '" + std::string(module) + "' is empty");
-  if (out.k % out.group_size != 0) {
+  StoredLinear out;
+  out.folder_ = &folder;
+  out.packed_ = IsPacked(scheme);
+  QuantizedTensor& shape = out.shape_;
+  shape.bits = scheme.weight_bits;
+  OCTAVO_RETURN_IF_ERROR(out.packed_ ? out.OpenPacked(module) : out.OpenPlain(module));
+  shape.group_size = scheme.group_size == 0 ? shape.k : scheme.group_size;
+  if (shape.n < 1 || shape.k < 1)
+    return core::Invalid("layer '" + std::string(module) + "' is empty");
+  if (shape.k % shape.group_size != 0) {
     return core::Invalid("layer '" + std::string(module) + "': group size " +
-                         std::to_string(out.group_size) + " does not divide its " +
-                         std::to_string(out.k) + " inputs");
+                         std::to_string(shape.group_size) + " does not divide its " +
+                         std::to_string(shape.k) + " inputs");
   }
-  OCTAVO_RETURN_IF_ERROR(ReadScales(folder, module, out));
+  OCTAVO_RETURN_IF_ERROR(out.ReadScales(module));
+  return out;
+}
+
+core::Status StoredLinear::OpenPacked(std::string_view module) {
+  OCTAVO_TRY(const tensor::Shape shape, ReadWeightShape(*folder_, module));
+  name_ = Suffixed(module, ".weight_packed");
+  OCTAVO_TRY(codes_, GetMatrix(*folder_, name_, DType::kI32));
+  // From the words that are there to the codes they hold: the numbers in weight_shape may be
+  // anything.
+  const int64_t words = codes_.shape[1];
+  const int64_t per_word = 32 / shape_.bits;
+  if (shape[0] != codes_.shape[0] || shape[1] > words * per_word ||
+      shape[1] <= (words - 1) * per_word) {
+    return Unexpected(name_, codes_,
+                      "as many words as 'weight_shape' " + tensor::ShapeToString(shape) + " takes");
+  }
+  shape_.n = shape[0];
+  shape_.k = shape[1];
+  return {};
+}
+
+core::Status StoredLinear::OpenPlain(std::string_view module) {
+  name_ = Suffixed(module, ".weight");
+  OCTAVO_TRY(codes_, GetMatrix(*folder_, name_, DType::kI8));
+  shape_.n = codes_.shape[0];
+  shape_.k = codes_.shape[1];
+  return {};
+}
+
+core::Status StoredLinear::ReadScales(std::string_view module) {
+  const std::string name = Suffixed(module, ".weight_scale");
+  OCTAVO_TRY(const TensorView view, folder_->GetTensor(name));
+  if (!tensor::IsFloat(view.dtype)) return Unexpected(name, view, "floats");
+  const tensor::Shape want = {shape_.n, shape_.groups()};
+  const bool flat = shape_.groups() == 1 && view.shape == tensor::Shape{shape_.n};
+  if (view.shape != want && !flat)
+    return Unexpected(name, view, "floats of shape " + tensor::ShapeToString(want));
+  shape_.scale_dtype = view.dtype;
+  shape_.scales.resize(static_cast<size_t>(view.elements()));
+  tensor::ConvertToFloat(view.dtype, view.bytes, shape_.scales);
+  for (size_t i = 0; i < shape_.scales.size(); ++i) {
+    if (!std::isfinite(shape_.scales[i]) || shape_.scales[i] <= 0) {
+      return core::Invalid("tensor '" + name + "' holds " + std::to_string(shape_.scales[i]) +
+                           " at index " + std::to_string(i) +
+                           "; scales must be positive and finite");
+    }
+  }
+  return {};
+}
+
+core::Status StoredLinear::Read(int64_t first, std::span<int8_t> codes) const {
+  const auto k = static_cast<size_t>(shape_.k);
+  OCTAVO_CHECK(codes.size() % k == 0);
+  const auto rows = static_cast<int64_t>(codes.size() / k);
+  OCTAVO_CHECK(first >= 0 && first + rows <= shape_.n);
+  if (!packed_) {
+    std::memcpy(codes.data(), codes_.bytes.data() + static_cast<size_t>(first) * k, codes.size());
+    if (shape_.bits == 8) return {};
+    const auto wide =
+        std::find_if(codes.begin(), codes.end(), [](int8_t code) { return code < -8 || code > 7; });
+    if (wide == codes.end()) return {};
+    return core::Invalid("tensor '" + name_ + "' holds " + std::to_string(*wide) + " at index " +
+                         std::to_string(first * shape_.k + (wide - codes.begin())) +
+                         ", expected 4-bit codes");
+  }
+  const auto words = static_cast<size_t>(codes_.shape[1]);
+  const auto tail = static_cast<unsigned>(shape_.k % (32 / shape_.bits) * shape_.bits);
+  std::vector<int32_t> row(words);
+  for (int64_t n = first; n < first + rows; ++n) {
+    std::memcpy(row.data(), codes_.bytes.data() + static_cast<size_t>(n) * words * sizeof(int32_t),
+                words * sizeof(int32_t));
+    if (tail != 0 && static_cast<uint32_t>(row.back()) >> tail != 0) {
+      return core::Invalid("tensor '" + name_ + "': row " + std::to_string(n) +
+                           " has bits behind its last code, expected zeros");
+    }
+    UnpackRow(row, shape_.bits, codes.subspan(static_cast<size_t>(n - first) * k, k));
+  }
+  return {};
+}
+
+core::Result<QuantizedTensor> ReadQuantizedLinear(const ModelFolder& folder,
+                                                  std::string_view module, const Scheme& scheme) {
+  OCTAVO_TRY(const StoredLinear stored, StoredLinear::Open(folder, module, scheme));
+  QuantizedTensor out = stored.shape();
+  out.codes.resize(static_cast<size_t>(out.n * out.k));
+  OCTAVO_RETURN_IF_ERROR(stored.Read(0, out.codes));
+  stored.DropPages();
   return out;
 }
 

@@ -62,8 +62,34 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
 // Appends them in that order.
 core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const tensor::QuantizedTensor& weight,
                                   const tensor::Scheme& scheme);
-// Reads them back, from octavo's folders and from llm-compressor's (codes down to -128). Every
-// shape and type is checked, every scale must be finite and positive; errors name the tensor.
+// A quantized linear of a folder, octavo's or llm-compressor's (codes down to -128), whose codes
+// are still in the file. The folder must outlive it.
+class StoredLinear {
+ public:
+  // Every shape and type is checked, every scale must be finite and positive; errors name the
+  // tensor.
+  static core::Result<StoredLinear> Open(const ModelFolder& folder, std::string_view module,
+                                         const tensor::Scheme& scheme);
+  // Everything but the codes, which are left empty.
+  const tensor::QuantizedTensor& shape() const { return shape_; }
+  // Rows first <= n < first + codes.size() / K, as [rows, K]. Bits that no code may have are an
+  // Error. Thread-safe.
+  core::Status Read(int64_t first, std::span<int8_t> codes) const;
+  // The file's pages of the codes are not needed any more.
+  void DropPages() const { folder_->DropPages(codes_); }
+
+ private:
+  StoredLinear() = default;
+  core::Status OpenPacked(std::string_view module);
+  core::Status OpenPlain(std::string_view module);
+  core::Status ReadScales(std::string_view module);
+  const ModelFolder* folder_ = nullptr;
+  std::string name_;  // of the tensor that holds the codes
+  bool packed_ = false;
+  tensor::TensorView codes_;
+  tensor::QuantizedTensor shape_;
+};
+// All of it at once.
 core::Result<tensor::QuantizedTensor> ReadQuantizedLinear(const ModelFolder& folder,
                                                           std::string_view module,
                                                           const tensor::Scheme& scheme);

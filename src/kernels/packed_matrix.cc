@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
-#include <numeric>
+#include <optional>
+#include <vector>
 
 #include "core/check.h"
 
@@ -38,6 +40,15 @@ void PackBlock(const std::byte* source, int64_t rows, int64_t k, int64_t unit, s
     const std::byte* from = source + row * k * static_cast<int64_t>(sizeof(Element));
     std::byte* to = block + row * unit * static_cast<int64_t>(sizeof(Element));
     const auto unit_bytes = static_cast<size_t>(unit) * sizeof(Element);
+    // Whole units of 4 bytes, which is what quantized weights are made of.
+    if (unit_bytes == sizeof(uint32_t)) {
+      const int64_t whole = k / unit;
+      for (int64_t u = 0; u < whole; ++u)
+        std::memcpy(to + u * 4 * kBlockFeatures, from + u * 4, sizeof(uint32_t));
+      const auto left = static_cast<size_t>(k % unit) * sizeof(Element);
+      std::memcpy(to + whole * 4 * kBlockFeatures, from + whole * 4, left);
+      continue;
+    }
     for (int64_t i = 0; i < k; i += unit) {
       const auto count = static_cast<size_t>(std::min(unit, k - i)) * sizeof(Element);
       std::memcpy(to, from, count);
@@ -112,6 +123,15 @@ bool PackedMatrix::CanPack(int bits, int64_t group_size, int64_t k) {
 }
 
 PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool) {
+  const auto read = [&](int64_t first, std::span<int8_t> codes) -> core::Status {
+    std::memcpy(codes.data(), weight.codes.data() + first * weight.k, codes.size());
+    return {};
+  };
+  return Pack(weight, read, pool).value();
+}
+
+core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& weight, ReadRows read,
+                                              core::ThreadPool& pool) {
   OCTAVO_CHECK(CanPack(weight.bits, weight.group_size, weight.k));
   PackedMatrix out;
   out.Allocate(weight.n, weight.k, weight.bits == 4 ? Storage::kI4 : Storage::kI8);
@@ -123,26 +143,40 @@ PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::Thr
     std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
     out.offsets_.assign(out.scales_.size(), 0);
   }
+  std::mutex mutex;
+  std::optional<core::Error> failed;
   pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
+    std::vector<int8_t> codes(static_cast<size_t>(kBlockFeatures * out.k_));
     for (int64_t b = begin; b < end; ++b) {
-      std::byte* block = out.data_.get() + b * out.block_bytes();
-      std::memset(block, 0, static_cast<size_t>(out.block_bytes()));
       const int64_t rows = std::min(kBlockFeatures, out.n_ - b * kBlockFeatures);
-      const int8_t* codes = weight.codes.data() + b * kBlockFeatures * out.k_;
-      if (weight.bits == 4) {
-        PackNibbles(codes, rows, out.k_, block);
-        continue;
+      const core::Status status =
+          read(b * kBlockFeatures, std::span(codes).first(static_cast<size_t>(rows * out.k_)));
+      if (!status.ok()) {
+        const std::lock_guard lock(mutex);
+        if (!failed) failed = status.error();
+        return;
       }
-      PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes), rows, out.k_,
-                        LayoutOf(Storage::kI8).unit, block);
-      for (int64_t row = 0; row < rows && !out.offsets_.empty(); ++row) {
-        // Within an int32 for every K that is multiplied in integers.
-        out.offsets_[static_cast<size_t>(b * kBlockFeatures + row)] = static_cast<int32_t>(
-            128 * std::accumulate(codes + row * out.k_, codes + (row + 1) * out.k_, int64_t{0}));
-      }
+      out.PackCodes(codes.data(), rows, b);
     }
   });
+  if (failed) return std::move(*failed);
   return out;
+}
+
+void PackedMatrix::PackCodes(const int8_t* codes, int64_t rows, int64_t block) {
+  std::byte* to = data_.get() + block * block_bytes();
+  const int64_t unit = LayoutOf(storage_).unit;
+  if (rows < kBlockFeatures || k_ % unit != 0)
+    std::memset(to, 0, static_cast<size_t>(block_bytes()));
+  if (storage_ == Storage::kI4) return PackNibbles(codes, rows, k_, to);
+  PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes), rows, k_, unit, to);
+  for (int64_t row = 0; row < rows && !offsets_.empty(); ++row) {
+    // Within an int32 for every K that is multiplied in integers.
+    int32_t sum = 0;
+    for (int64_t i = row * k_; i < (row + 1) * k_; ++i) sum += codes[i];
+    offsets_[static_cast<size_t>(block * kBlockFeatures + row)] =
+        static_cast<int32_t>(static_cast<uint32_t>(sum) * 128U);
+  }
 }
 
 void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "core/bytes.h"
+#include "core/function_ref.h"
+#include "core/result.h"
 #include "core/thread_pool.h"
 #include "kernels/table.h"
 #include "tensor/quantized_tensor.h"
@@ -23,6 +25,11 @@ class PackedMatrix {
   // 8-bit codes with one scale per output feature or in groups, or 4-bit codes in groups; groups
   // are what CanPack allows.
   static PackedMatrix Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool);
+  // The same with the codes brought by read(first row, [rows, K] codes), a few rows at a time and
+  // from many threads at once; one of its errors is returned. `weight` has no codes.
+  using ReadRows = core::FunctionRef<core::Status(int64_t, std::span<int8_t>)>;
+  static core::Result<PackedMatrix> Pack(const tensor::QuantizedTensor& weight, ReadRows read,
+                                         core::ThreadPool& pool);
   // Groups of 8-bit codes are multiples of 4 inputs, those of 4-bit codes of 16; one scale for all
   // K inputs of 4-bit codes is one group.
   static bool CanPack(int bits, int64_t group_size, int64_t k);
@@ -59,6 +66,8 @@ class PackedMatrix {
   };
   void Allocate(int64_t n, int64_t k, Storage storage);
   void PackGroupScales(const tensor::QuantizedTensor& weight);
+  // `rows` rows of codes into one block.
+  void PackCodes(const int8_t* codes, int64_t rows, int64_t block);
   float ScaleOf(int64_t row, int64_t input) const;
   int64_t n_ = 0;
   int64_t k_ = 0;

@@ -65,8 +65,9 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
   const auto scheme = quantization.SchemeOf(module);
   if (scheme) {
     OCTAVO_RETURN_IF_ERROR(CheckRunnable(module, *scheme, k));
-    OCTAVO_TRY(const tensor::QuantizedTensor weight,
-               format::ReadQuantizedLinear(folder, module, *scheme));
+    OCTAVO_TRY(const format::StoredLinear stored,
+               format::StoredLinear::Open(folder, module, *scheme));
+    const tensor::QuantizedTensor& weight = stored.shape();
     if (weight.n != n || weight.k != k) {
       return core::Invalid("layer '" + module + "' holds codes of shape " +
                            tensor::ShapeToString({weight.n, weight.k}) + ", config.json asks for " +
@@ -74,7 +75,11 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
     }
     out.scheme_ = *scheme;
     out.stored_ = scheme->weight_bits == 4 ? "I4" : "I8";
-    out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
+    const auto read = [&](int64_t first, std::span<int8_t> codes) {
+      return stored.Read(first, codes);
+    };
+    OCTAVO_TRY(out.weight_, kernels::PackedMatrix::Pack(weight, read, pool));
+    stored.DropPages();
   } else {
     OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, module + ".weight", {n, k}));
     out.stored_ = tensor::DTypeName(view.dtype);
