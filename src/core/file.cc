@@ -64,6 +64,16 @@ void MappedFile::DropPages(ByteSpan range) const {
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
+void MappedFile::ReadAhead(ByteSpan range) const {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const auto base = reinterpret_cast<uintptr_t>(bytes_.data());
+  const auto first = reinterpret_cast<uintptr_t>(range.data());
+  if (range.empty()) return;
+  OCTAVO_CHECK(first >= base && first + range.size() <= base + bytes_.size());
+  const uintptr_t begin = first / page * page;
+  ::madvise(reinterpret_cast<void*>(begin), first + range.size() - begin, MADV_WILLNEED);
+}
+
 void MappedFile::AdviseSequential() const {
   if (!bytes_.empty()) {
     ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_SEQUENTIAL);

@@ -29,6 +29,8 @@ class MappedFile {
   // Tells the kernel that these pages are not needed any more (MADV_DONTNEED); they come back from
   // disk if read again.
   void DropPages(ByteSpan range) const;
+  // Tells the kernel to read these pages now, in the background (MADV_WILLNEED).
+  void ReadAhead(ByteSpan range) const;
   // Tells the kernel that the map will be read from front to back.
   void AdviseSequential() const;
 

@@ -55,6 +55,24 @@ core::Result<tensor::Shape> ReadWeightShape(const ModelFolder& folder, std::stri
   return shape;
 }
 
+// The codes of one row of words; they begin at `bytes`.
+void UnpackBytes(const std::byte* bytes, int bits, std::span<int8_t> codes) {
+  const size_t count = codes.size();
+  if (bits == 8) {
+    for (size_t i = 0; i < count; ++i)
+      codes[i] = static_cast<int8_t>(static_cast<uint8_t>(bytes[i]) ^ 0x80U);
+    return;
+  }
+  for (size_t i = 0; i + 1 < count; i += 2) {
+    const auto both = static_cast<int>(bytes[i / 2]);
+    codes[i] = static_cast<int8_t>((both & 15) - 8);
+    codes[i + 1] = static_cast<int8_t>((both >> 4) - 8);
+  }
+  if (count % 2 != 0) {
+    codes[count - 1] = static_cast<int8_t>((static_cast<int>(bytes[count / 2]) & 15) - 8);
+  }
+}
+
 }  // namespace
 
 int64_t PackedWords(int64_t codes, int bits) {
@@ -83,16 +101,7 @@ void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes
   OCTAVO_CHECK(static_cast<int64_t>(words.size()) ==
                PackedWords(static_cast<int64_t>(codes.size()), bits));
   // Low bits first: on a little-endian machine the codes lie in the order of the bytes.
-  const auto* bytes = reinterpret_cast<const uint8_t*>(words.data());
-  if (bits == 8) {
-    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(bytes[i] ^ 0x80U);
-    return;
-  }
-  for (size_t i = 0; i + 1 < codes.size(); i += 2) {
-    codes[i] = static_cast<int8_t>((bytes[i / 2] & 15) - 8);
-    codes[i + 1] = static_cast<int8_t>((bytes[i / 2] >> 4) - 8);
-  }
-  if (codes.size() % 2 != 0) codes.back() = static_cast<int8_t>((bytes[codes.size() / 2] & 15) - 8);
+  UnpackBytes(reinterpret_cast<const std::byte*>(words.data()), bits, codes);
 }
 
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
@@ -216,15 +225,15 @@ core::Status StoredLinear::Read(int64_t first, std::span<int8_t> codes) const {
   }
   const auto words = static_cast<size_t>(codes_.shape[1]);
   const auto tail = static_cast<unsigned>(shape_.k % (32 / shape_.bits) * shape_.bits);
-  std::vector<int32_t> row(words);
   for (int64_t n = first; n < first + rows; ++n) {
-    std::memcpy(row.data(), codes_.bytes.data() + static_cast<size_t>(n) * words * sizeof(int32_t),
-                words * sizeof(int32_t));
-    if (tail != 0 && static_cast<uint32_t>(row.back()) >> tail != 0) {
+    const std::byte* row = codes_.bytes.data() + static_cast<size_t>(n) * words * sizeof(int32_t);
+    uint32_t last = 0;
+    std::memcpy(&last, row + (words - 1) * sizeof(last), sizeof(last));
+    if (tail != 0 && last >> tail != 0) {
       return core::Invalid("tensor '" + name_ + "': row " + std::to_string(n) +
                            " has bits behind its last code, expected zeros");
     }
-    UnpackRow(row, shape_.bits, codes.subspan(static_cast<size_t>(n - first) * k, k));
+    UnpackBytes(row, shape_.bits, codes.subspan(static_cast<size_t>(n - first) * k, k));
   }
   return {};
 }

@@ -77,6 +77,8 @@ class StoredLinear {
   core::Status Read(int64_t first, std::span<int8_t> codes) const;
   // The file's pages of the codes are not needed any more.
   void DropPages() const { folder_->DropPages(codes_); }
+  // They will be needed at once, and what lies behind them soon.
+  void ReadAhead() const { folder_->ReadAhead(codes_); }
 
  private:
   StoredLinear() = default;

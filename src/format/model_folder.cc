@@ -169,12 +169,28 @@ core::Result<TensorView> ModelFolder::GetTensor(std::string_view name) const {
                                     core::DidYouMean(name, known)));
 }
 
-void ModelFolder::DropPages(const TensorView& view) const {
+const SafetensorsFile* ModelFolder::ShardOf(const TensorView& view) const {
   for (const SafetensorsFile& shard : shards_) {
     const core::ByteSpan all = shard.file().bytes();
-    if (view.bytes.data() < all.data() || view.bytes.data() >= all.data() + all.size()) continue;
-    shard.file().DropPages(view.bytes);
+    if (view.bytes.data() >= all.data() && view.bytes.data() < all.data() + all.size())
+      return &shard;
   }
+  return nullptr;
+}
+
+void ModelFolder::DropPages(const TensorView& view) const {
+  if (const SafetensorsFile* shard = ShardOf(view)) shard->file().DropPages(view.bytes);
+}
+
+void ModelFolder::ReadAhead(const TensorView& view) const {
+  // About a layer of a large model: enough that the disk always has work.
+  constexpr size_t kBehind = size_t{256} << 20;
+  const SafetensorsFile* shard = ShardOf(view);
+  if (shard == nullptr) return;
+  const core::ByteSpan all = shard->file().bytes();
+  const auto first = static_cast<size_t>(view.bytes.data() - all.data());
+  shard->file().ReadAhead(
+      all.subspan(first, std::min(all.size() - first, view.bytes.size() + kBehind)));
 }
 
 std::vector<std::string> CompanionFiles(const std::string& folder) {

@@ -4,16 +4,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/scratch.h"
 
 namespace octavo::kernels {
 namespace {
-
-constexpr size_t kAlignment = 64;
 
 const StorageLayout& LayoutOf(Storage storage) {
   return kStorageLayouts[static_cast<int>(storage)];
@@ -88,9 +86,8 @@ void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage) {
   n_ = n;
   k_ = k;
   storage_ = storage;
-  const size_t bytes = std::max<size_t>(static_cast<size_t>(blocks() * block_bytes()), kAlignment);
-  void* memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  if (memory == nullptr) throw std::bad_alloc();
+  void* memory =
+      AllocateAligned(std::max<size_t>(static_cast<size_t>(blocks() * block_bytes()), 1));
   data_.reset(static_cast<std::byte*>(memory));
 }
 

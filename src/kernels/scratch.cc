@@ -1,14 +1,27 @@
 #include "kernels/scratch.h"
 
+#include <cstdlib>
 #include <new>
+
+#include <sys/mman.h>
 
 namespace octavo::kernels {
 
+void* AllocateAligned(size_t bytes) {
+  constexpr size_t kLine = 64;
+  constexpr size_t kLargePage = size_t{2} << 20;
+  const bool large = bytes >= 2 * kLargePage;
+  const size_t rounded = (bytes + kLine - 1) / kLine * kLine;
+  void* memory = nullptr;
+  if (::posix_memalign(&memory, large ? kLargePage : kLine, rounded) != 0) throw std::bad_alloc();
+  // Only whole large pages: the rest of the last one is not taken.
+  if (large) ::madvise(memory, rounded / kLargePage * kLargePage, MADV_HUGEPAGE);
+  return memory;
+}
+
 float* FloatBuffer::Reserve(int64_t floats) {
   if (floats > capacity_) {
-    const size_t bytes = (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64;
-    data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-    if (data_ == nullptr) throw std::bad_alloc();
+    data_.reset(static_cast<float*>(AllocateAligned(static_cast<size_t>(floats) * sizeof(float))));
     capacity_ = floats;
   }
   return data_.get();

@@ -8,6 +8,11 @@
 
 namespace octavo::kernels {
 
+// At least `bytes` of memory, 64-byte aligned, to be given to std::free; large pieces in large
+// pages where the system has them, so that reading them is not slowed by the page table. Throws
+// std::bad_alloc.
+void* AllocateAligned(size_t bytes);
+
 // 64-byte aligned f32. Movable; contents are lost when it grows.
 class FloatBuffer {
  public:

@@ -75,6 +75,7 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
     }
     out.scheme_ = *scheme;
     out.stored_ = scheme->weight_bits == 4 ? "I4" : "I8";
+    stored.ReadAhead();
     const auto read = [&](int64_t first, std::span<int8_t> codes) {
       return stored.Read(first, codes);
     };
@@ -83,6 +84,7 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
   } else {
     OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, module + ".weight", {n, k}));
     out.stored_ = tensor::DTypeName(view.dtype);
+    folder.ReadAhead(view);
     out.weight_ = kernels::PackedMatrix::Pack(view, pool);
     folder.DropPages(view);
   }
