@@ -177,6 +177,8 @@ class Vllm:
         self.env = {
             "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": ",".join(str(cpu) for cpu in cpus()),
             "VLLM_CACHE_ROOT": str(cache), "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "INFO",
+            # Its scheduler in the process that asks: a second one would want a core of its own.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # As its installation guide asks.
             "LD_PRELOAD": ":".join(str(path) for path in preloaded),
         } | ({} if amx else {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"})
@@ -184,18 +186,14 @@ class Vllm:
 
     def sequences(self, name, model, cases, repeats=3):
         for compiled in (False, True):
-            for alone in (False, True):
-                def measure(compiled=compiled, alone=alone):
-                    request = {"model": str(model), "compiled": compiled, "repeats": repeats,
-                               "cases": {c.name: {"sequences": c.sequences, "prompt": c.prompt, "write": c.write} for c in cases}}
-                    out, err = run_program([self.python, HERE / "vllm_speed.py", json.dumps(request)],
-                                           self.env | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0" if alone else "1"})
-                    # vLLM's own messages stand before and behind it.
-                    answer = json.loads(next(line for line in out.splitlines() if line.startswith('{"tokens_per_s"')))
-                    self.versions = {"vllm": answer["vllm"], "torch": answer["torch"]}
-                    kernels = sorted(set(re.findall(r"Selected (\w+LinearKernel)", out + err)))
-                    return {case: Figure(speed, {"kernels": kernels}) for case, speed in answer["tokens_per_s"].items()}
+            def measure(compiled=compiled):
+                request = {"model": str(model), "compiled": compiled, "repeats": repeats,
+                           "cases": {c.name: {"sequences": c.sequences, "prompt": c.prompt, "write": c.write} for c in cases}}
+                out, err = run_program([self.python, HERE / "vllm_speed.py", json.dumps(request)], self.env)
+                # vLLM's own messages stand before and behind it.
+                answer = json.loads(next(line for line in out.splitlines() if line.startswith('{"tokens_per_s"')))
+                self.versions = {"vllm": answer["vllm"], "torch": answer["torch"]}
+                kernels = sorted(set(re.findall(r"Selected (\w+LinearKernel)", out + err)))
+                return {case: Figure(speed, {"kernels": kernels}) for case, speed in answer["tokens_per_s"].items()}
 
-                setting = ("compiled" if compiled else "eager") + (", one process" if alone else ", engine process apart")
-                yield Run(name, setting, measure)
-
+            yield Run(name, "compiled" if compiled else "eager", measure)

@@ -7,7 +7,7 @@ PREFILL = Case("prefill, 512 tokens", 1, 512)
 PROMPTS = Case("prefill, 8 x 128 tokens", 8, 128)
 PAIR = Case("perplexity and KLD of a pair, 20 x 512 tokens", 20, 512)
 SIXTEEN = Case("decode, 16 sequences", 16, 128, 32)
-LONG = Case("decode behind 8,192 tokens", 1, 8192, 16)
+LONG = {shape: Case(f"decode behind 8,192 tokens, {shape}", 1, 8192, 16) for shape in ("llama-3.2-1b", "llama-3.2-3b")}
 
 
 def decode(octavo, llama, vllm, inputs):
@@ -46,6 +46,7 @@ def pair(octavo, llama, vllm, inputs):
 def llama_1b(octavo, llama, vllm, inputs):
     shape = "llama-3.2-1b"
     yield octavo.bench("octavo w8a8", inputs.shape(shape, "w8a8"), [*DECODE, PREFILL])
+    yield octavo.bench("octavo w4a16-g128", inputs.shape(shape, "w4a16-g128"), DECODE)
     # Apart: a call of bench writes the same number of tokens for each batch.
     yield octavo.bench("octavo w8a8", inputs.shape(shape, "w8a8"), [SIXTEEN])
     yield from llama.one_sequence("llama.cpp Q8_0", inputs.shape_gguf(shape), DECODE[0])
@@ -56,7 +57,14 @@ def llama_1b(octavo, llama, vllm, inputs):
 def llama_3b(octavo, llama, vllm, inputs):
     shape = "llama-3.2-3b"
     yield octavo.bench("octavo w8a8", inputs.shape(shape, "w8a8"), DECODE)
+    yield octavo.bench("octavo w4a16-g128", inputs.shape(shape, "w4a16-g128"), DECODE)
     yield from llama.one_sequence("llama.cpp Q8_0", inputs.shape_gguf(shape), DECODE[0])
 
 
-SECTIONS = {"decode": decode, "prefill": prefill, "batch": batch, "prompts": prompts, "pair": pair, "1b": llama_1b, "3b": llama_3b}
+def long_context(octavo, llama, vllm, inputs):
+    for name, case in LONG.items():
+        yield octavo.bench("octavo w8a8", inputs.shape(name, "w8a8"), [case], kv="8")
+
+
+SECTIONS = {"decode": decode, "prefill": prefill, "batch": batch, "prompts": prompts, "pair": pair, "1b": llama_1b,
+            "3b": llama_3b, "long": long_context}

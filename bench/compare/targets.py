@@ -31,7 +31,7 @@ class Target:
         return value < self.bound if self.at_most else value >= self.bound
 
 
-W8A8, W8A16, W8A16_BF16 = "octavo w8a8", "octavo w8a16", "octavo w8a16 bf16"
+W8A8, W8A16, W8A16_BF16, W4A16 = "octavo w8a8", "octavo w8a16", "octavo w8a16 bf16", "octavo w4a16-g128"
 TARGETS = [
     Target("decode", ONE, W8A8, LIMIT, 0.85),
     Target("decode", ONE, W8A8, LLAMA, 1.35),
@@ -48,11 +48,15 @@ TARGETS = [
     Target("pair", PAIR, W8A8, LLAMA, 2.0),
     Target("1b", ONE, W8A8, LIMIT, 0.93),
     Target("1b", ONE, W8A8, LLAMA, 1.03),
+    Target("1b", ONE, W4A16, LIMIT, 0.90),
     Target("1b", SIXTEEN, W8A8, LLAMA, 4.0),
     Target("1b", PREFILL, W8A8, LIMIT, 0.70),
     Target("1b", PREFILL, W8A8, LLAMA, 3.5),
     Target("3b", ONE, W8A8, LIMIT, 0.93),
     Target("3b", ONE, W8A8, LLAMA, 1.03),
+    Target("3b", ONE, W4A16, LIMIT, 0.90),
+    Target("long", "decode behind 8,192 tokens, llama-3.2-1b", W8A8, LIMIT, 0.85),
+    Target("long", "decode behind 8,192 tokens, llama-3.2-3b", W8A8, LIMIT, 0.85),
 ]
 
 
