@@ -4,6 +4,7 @@ import io
 import pathlib
 import struct
 import unittest
+from unittest import mock
 
 import dummy_gguf
 import report
@@ -37,7 +38,7 @@ class Turns(unittest.TestCase):
 
     def test_setting_far_behind_its_contestants_best_is_not_run_again(self):
         log = []
-        figures, _, _ = rounds.take_turns([runner("peer", "slow", [84, 1000], log), runner("peer", "near", [85, 90], log),
+        figures, _ = rounds.take_turns([runner("peer", "slow", [84, 1000], log), runner("peer", "near", [85, 90], log),
                                            runner("peer", "best", [100, 80], log), runner("octavo", "", [1, 1], log)], 2)
         self.assertEqual([s for _, s in log], ["slow", "near", "best", "", "", "best", "near"])
         row = rounds.summary(figures)["case"]["peer"]
@@ -48,11 +49,19 @@ class Turns(unittest.TestCase):
         self.assertEqual(rounds.summary(figures)["case"]["peer"]["setting"], "always")
 
     def test_failure_is_tried_again_and_kept(self):
-        figures, failures, _ = rounds.take_turns([runner("a", "x", [None, 7])], 1)
+        figures, failures = rounds.take_turns([runner("a", "x", [None, 7])], 1)
         self.assertEqual(rounds.summary(figures)["case"]["a"]["median"], 7)
         self.assertEqual([f["error"] for f in failures], ["broken"])
-        figures, failures, _ = rounds.take_turns([runner("a", "x", [None, None])], 1)
+        figures, failures = rounds.take_turns([runner("a", "x", [None, None])], 1)
         self.assertEqual((figures, len(failures)), ({}, 2))
+
+    def test_of_disturbed_attempts_the_least_disturbed_counts(self):
+        busy = iter([0, 0, 0, 9, 9, 9, 9, 14, 14, 14, 14, 21])  # waiting and measuring, three times
+        own = iter([0, 2, 2, 4, 4, 6])
+        with mock.patch.multiple(rounds, busy_seconds=lambda: next(busy), child_seconds=lambda: next(own)), \
+                mock.patch.object(rounds.time, "sleep"):
+            figures = rounds.undisturbed(runner("a", "x", [10, 20, 30]), [], 1)
+        self.assertEqual((figures["case"].tokens_per_s, figures["case"].details["others_cpu_share"]), (20, 0.6))
 
     def test_ratios_are_of_medians_and_spread_over_rounds(self):
         figures = {"case": {"octavo w8a8": {"": [Figure(10), Figure(30), Figure(20)]},

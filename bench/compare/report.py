@@ -8,19 +8,20 @@ def table(rows):
 
 
 def section_text(name, section):
-    rows = [["", "tokens/s", "min..max", "octavo w8a8 to it", "of the limit", "its fastest setting"]]
+    rows = [["", "tokens/s", "min..max", "octavo w8a8 to it", "of the limit", "others", "its fastest setting"]]
     for case, contestants in section["cases"].items():
-        rows.append([case, "", "", "", "", ""])
+        rows.append([case] + [""] * 6)
         ratios = contestants.get("octavo w8a8", {}).get("ratios", {})
         for contestant, row in contestants.items():
             ratio = ratios.get(contestant)
             limit = row["details"].get("fraction_of_limit")
+            others = row["details"].get("others_cpu_share")
             rows.append(["  " + contestant, f"{row['median']:.1f}", f"{row['min']:.1f}..{row['max']:.1f}",
                          f"{ratio['median']:.2f}x ({ratio['min']:.2f}..{ratio['max']:.2f})" if ratio else "",
-                         f"{limit:.2f}" if limit is not None else "", row["setting"]])
-    others = section["others_cpu_share"]
-    note = "" if others is None else f"; others used {100 * others:.0f} % of the processor time spent meanwhile"
-    lines = [f"== {name}: {section['rounds']} rounds, commit {section['commit']}{note}", table(rows)]
+                         f"{limit:.2f}" if limit is not None else "",
+                         f"{100 * others:.0f} %" if others is not None else "", row["setting"]])
+    lines = [f"== {name}: {section['rounds']} rounds, commit {section['commit']}; others: their share of the processor time",
+             table(rows)]
     failed = {f"{f['contestant']} ({f['setting']}): {f['error'].strip().splitlines()[-1]}" for f in section["failures"]}
     return "\n".join(lines + [f"failed at least once: {line}" for line in sorted(failed)])
 

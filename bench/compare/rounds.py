@@ -3,9 +3,13 @@ import os
 import resource
 import statistics
 import sys
+import time
 
 from peers import Failure
 
+# More than this share of the processor time for others, and a run is not undisturbed.
+QUIET = 0.10
+ATTEMPTS = 3
 # A setting that the first round shows this far behind the best of its contestant, in every case, is not run again.
 HOPELESS = 0.85
 
@@ -23,6 +27,34 @@ def busy_seconds():
 def child_seconds():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def wait_for_quiet(patience_s):
+    """Returns when others leave the machine alone, or after that long."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end and (busy := busy_seconds()) is not None:
+        time.sleep(0.5)
+        if busy_seconds() - busy <= QUIET * 0.5 * os.cpu_count():
+            return
+
+
+def undisturbed(run, failures, patience_s):
+    """(figures, others' share): with patience, of several attempts the one during which others used the least."""
+    tries = []
+    for _ in range(ATTEMPTS if patience_s else 1):
+        wait_for_quiet(patience_s)
+        busy, own = busy_seconds(), child_seconds()
+        figures = measured(run, failures)
+        spent = busy_seconds() - busy if busy is not None else 0
+        others = max(0.0, 1 - (child_seconds() - own) / spent) if spent > 0 else None
+        if figures is None:
+            break
+        for figure in figures.values():
+            figure.details = figure.details | {"others_cpu_share": others}
+        tries.append((others or 0.0, figures))
+        if tries[-1][0] <= QUIET:
+            break
+    return min(tries, key=lambda one: one[0])[1] if tries else None
 
 
 def measured(run, failures):
@@ -47,25 +79,22 @@ def hopeful(runs, first):
                                        for case, figure in (first.get(id(run)) or {}).items())]
 
 
-def take_turns(runs, rounds):
-    """({case: {contestant: {setting: [Figure, None where it failed or was not run again]}}}, failures, others' share)"""
+def take_turns(runs, rounds, patience_s=0):
+    """({case: {contestant: {setting: [Figure, None where it failed or was not run again]}}}, failures)"""
     figures, failures, live = {}, [], list(runs)
-    busy, own = busy_seconds(), child_seconds()
     for number in range(rounds):
         got = {}
         for run in live if number % 2 == 0 else live[::-1]:
-            got[id(run)] = measured(run, failures)
+            got[id(run)] = undisturbed(run, failures, patience_s)
             for case, figure in (got[id(run)] or {}).items():
-                print(f"  round {number + 1}: {case}: {run.contestant} ({run.setting}): {figure.tokens_per_s:.1f}", flush=True)
+                others = figure.details["others_cpu_share"]
+                note = f", others {100 * others:.0f} %" if others else ""
+                print(f"  round {number + 1}: {case}: {run.contestant} ({run.setting}): {figure.tokens_per_s:.1f}{note}", flush=True)
                 settings = figures.setdefault(case, {}).setdefault(run.contestant, {})
                 settings.setdefault(run.setting, [None] * rounds)[number] = figure
         if number == 0:
             live = hopeful(live, got)
-    all_of_it = busy_seconds()
-    others = None
-    if busy is not None and all_of_it is not None and all_of_it > busy:
-        others = max(0.0, 1 - (child_seconds() - own) / (all_of_it - busy))
-    return figures, failures, others
+    return figures, failures
 
 
 def spread(values):

@@ -25,6 +25,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="SECTION,...", help=f"of {', '.join(SECTIONS)} [all]")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--patience", type=int, default=0, metavar="SECONDS",
+                        help="before each run wait so long for others to leave the machine alone, and repeat a disturbed run")
     parser.add_argument("--isa", default="", help="as OCTAVO_ISA; below amx the peers are kept from AMX too [the best]")
     parser.add_argument("--without", default="", metavar="PEER,...", help="llama.cpp, vllm")
     parser.add_argument("--octavo", type=pathlib.Path, default=ROOT / "build/release/octavo")
@@ -123,13 +125,13 @@ def main():
         print(f"== {name}", flush=True)
         load = os.getloadavg()[0]
         runs = list(SECTIONS[name](octavo, llama, vllm, inputs))
-        figures, failures, others = rounds.take_turns(runs, chosen.rounds)
+        figures, failures = rounds.take_turns(runs, chosen.rounds, chosen.patience)
         measured = [run for run in runs if run.documents]
         if not measured:
             sys.exit(f"octavo gave no figures in section {name}; see the messages above")
         machine = measured[0].documents[-1]["machine"]
         section = {"commit": commit(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                   "rounds": chosen.rounds, "load_before": load, "others_cpu_share": others,
+                   "rounds": chosen.rounds, "load_before": load,
                    "cases": rounds.summary(figures), "failures": failures, "octavo": documents(runs)}
         path, whole = save(chosen, name, section, machine, versions(llama, vllm))
         printed.append(report.section_text(name, section))
