@@ -56,7 +56,7 @@ def run_program(command, env=None, timeout=TIMEOUT_S):
     except subprocess.TimeoutExpired as error:
         raise Failure(f"{' '.join(command)} took more than {timeout} s") from error
     if done.returncode:
-        raise Failure(f"{' '.join(command)} ended with {done.returncode}:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+        raise Failure(f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout[-1000:] + done.stderr[-1000:]).strip()}")
     return done.stdout, done.stderr
 
 
@@ -169,9 +169,11 @@ class LlamaCpp:
 
 
 class Vllm:
-    """`folder` is its Python environment.  `amx` False keeps oneDNN, which multiplies for it, from AMX."""
+    """`folder` is its Python environment.  Nothing keeps it from AMX: it has two copies of oneDNN and kernels compiled at
+    run time, of which ONEDNN_MAX_CPU_ISA holds some only, and the mixture ends in illegal instructions."""
 
-    def __init__(self, folder, cache, amx):
+    def __init__(self, folder, cache, note=""):
+        self.note = note
         self.python = folder / "bin/python"
         preloaded = [*sorted(pathlib.Path("/usr/lib/x86_64-linux-gnu").glob("libtcmalloc_minimal.so.4")), folder / "lib/libiomp5.so"]
         self.env = {
@@ -181,7 +183,7 @@ class Vllm:
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # As its installation guide asks.
             "LD_PRELOAD": ":".join(str(path) for path in preloaded),
-        } | ({} if amx else {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"})
+        }
         self.versions = {}
 
     def sequences(self, name, model, cases, repeats=3):
@@ -196,4 +198,4 @@ class Vllm:
                 kernels = sorted(set(re.findall(r"Selected (\w+LinearKernel)", out + err)))
                 return {case: Figure(speed, {"kernels": kernels}) for case, speed in answer["tokens_per_s"].items()}
 
-            yield Run(name, "compiled" if compiled else "eager", measure)
+            yield Run(name, ("compiled" if compiled else "eager") + self.note, measure)

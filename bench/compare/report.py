@@ -22,7 +22,7 @@ def section_text(name, section):
                          f"{100 * others:.0f} %" if others is not None else "", row["setting"]])
     lines = [f"== {name}: {section['rounds']} rounds, commit {section['commit']}; others: their share of the processor time",
              table(rows)]
-    failed = {f"{f['contestant']} ({f['setting']}): {f['error'].strip().splitlines()[-1]}" for f in section["failures"]}
+    failed = {f"{f['contestant']} ({f['setting']})" for f in section["failures"]}
     return "\n".join(lines + [f"failed at least once: {line}" for line in sorted(failed)])
 
 

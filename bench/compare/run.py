@@ -27,7 +27,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--patience", type=int, default=0, metavar="SECONDS",
                         help="before each run wait so long for others to leave the machine alone, and repeat a disturbed run")
-    parser.add_argument("--isa", default="", help="as OCTAVO_ISA; below amx the peers are kept from AMX too [the best]")
+    parser.add_argument("--isa", default="", help="as OCTAVO_ISA; below amx llama.cpp is kept from AMX too; vLLM cannot be [the best]")
     parser.add_argument("--without", default="", metavar="PEER,...", help="llama.cpp, vllm")
     parser.add_argument("--octavo", type=pathlib.Path, default=ROOT / "build/release/octavo")
     parser.add_argument("--peers", type=pathlib.Path, default=ROOT / "build/peers", help="what setup.sh filled")
@@ -108,7 +108,8 @@ def main():
     chosen = arguments()
     require(chosen.octavo, "run ./dev build")
     require(chosen.sources / "heldout.txt", f"run tools/demo_inputs.sh {chosen.sources}")
-    amx = chosen.isa in ("", "amx") and "amx_int8" in pathlib.Path("/proc/cpuinfo").read_text()
+    has_amx = "amx_int8" in pathlib.Path("/proc/cpuinfo").read_text()
+    amx = has_amx and chosen.isa in ("", "amx")
     octavo = Octavo(chosen.octavo, chosen.isa)
     llama, vllm = Absent(), Absent()
     llama_bin = chosen.peers / "llama.cpp/bin"
@@ -117,7 +118,7 @@ def main():
         llama = LlamaCpp(llama_bin, amx)
     if "vllm" not in chosen.without:
         require(chosen.peers / "vllm/ready", "run bench/compare/setup.sh, or leave it out with --without vllm")
-        vllm = Vllm(chosen.peers / "vllm", chosen.models / "vllm-cache", amx)
+        vllm = Vllm(chosen.peers / "vllm", chosen.models / "vllm-cache", ", with AMX" if has_amx else "")
     inputs = Inputs(chosen.models, chosen.sources, chosen.octavo, llama_bin)
 
     path, whole, printed = None, None, []
