@@ -29,6 +29,7 @@ float* FloatBuffer::Reserve(int64_t floats) {
 
 float* ThreadScratch(int64_t floats) {
   thread_local FloatBuffer buffer;
+  // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes a thread's buffer for one of this call
   return buffer.Reserve(floats);
 }
 
