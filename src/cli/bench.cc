@@ -277,7 +277,8 @@ core::Result<core::Json> Crossover(const Arguments& a, Context& context) {
     EngineArguments engine = a.engine;
     engine.compute = contender.compute;
     OCTAVO_TRY(core::Json bench, Bench(a, model, engine, context));
-    core::Json speeds = {bench["prefill"][0]["tokens_per_s"]};
+    core::Json speeds = core::Json::array();
+    speeds.push_back(bench["prefill"][0]["tokens_per_s"]);
     for (const core::Json& row : bench["decode"]) speeds.push_back(row["tokens_per_s"]);
     document["machine"] = bench["machine"];
     document["crossover"].push_back({{"scheme", contender.scheme},

@@ -92,10 +92,10 @@ TEST(Scheduler, ACancelledRequestEndsAndGivesItsMemoryBack) {
   {
     SchedulerOptions options;
     options.max_batch = 1;
-    Scheduler scheduler(*engine, options);
     Listener first;
     Listener queued;
     std::atomic<bool> open{false};
+    Scheduler scheduler(*engine, options);  // its thread still uses them while it ends
     GenerationRequest running = Request({1, 2, 3}, 250, first);
     running.on_event = first.HeldCallback(open);
     const auto id = scheduler.Submit(std::move(running)).value();

@@ -27,8 +27,8 @@ int64_t Panels(const PackedMatrix& weight) {
   return (weight.blocks() + kPieceBlocks - 1) / kPieceBlocks;
 }
 
-// The piece of one product that covers panel `panel` of its features and `rows` rows from
-// `first_row` on.
+// All but where it goes: the piece of one product that covers panel `panel` of its features and
+// `rows` rows from `first_row` on.
 MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel, int64_t first_row,
                     int64_t rows, float* scratch) {
   const PackedMatrix& weight = *product.weight;
@@ -52,9 +52,6 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.x_sums = x.sums() != nullptr ? x.sums() + first_row * x.sums_stride() : nullptr;
   piece.x_sums_stride = x.sums_stride();
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
-  piece.out = product.out + first_row * weight.n() + first_feature;
-  piece.out_stride = weight.n();
-  piece.add = product.add;
   piece.scratch = scratch;
   return piece;
 }
@@ -98,8 +95,14 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
       size_t which = 0;
       while (panel >= Panels(*products[which].weight)) panel -= Panels(*products[which++].weight);
       const int64_t first_row = i % row_pieces * piece_rows;
-      entries[which]->run(PieceOf(x, products[which], panel, first_row,
-                                  std::min(piece_rows, x.rows() - first_row), scratch));
+      const Product& product = products[which];
+      MatMulPiece piece = PieceOf(x, product, panel, first_row,
+                                  std::min(piece_rows, x.rows() - first_row), scratch);
+      piece.out_stride = product.weight->n();
+      piece.out =
+          product.out + first_row * piece.out_stride + panel * kPieceBlocks * kBlockFeatures;
+      piece.add = product.add;
+      entries[which]->run(piece);
     }
   });
   for (size_t i = 0; i < products.size(); ++i) Count(products[i], *entries[i]);
