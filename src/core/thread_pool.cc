@@ -55,45 +55,58 @@ uint32_t SpinThenPark(const std::atomic<uint32_t>& word, const Done& done) {
 struct ThreadPool::State {
   static constexpr uint32_t kStop = 0xFFFFFFFF;
 
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
   std::vector<std::thread> workers;
   alignas(64) std::atomic<uint32_t> gate{
       0};  // odd while a loop is open; every loop has another value
   alignas(64) std::atomic<uint32_t> inside{0};
-  alignas(64) std::atomic<int64_t> next_piece{0};
-  std::atomic<bool> busy{false};
+  alignas(64) std::atomic<bool> busy{false};
   // Written by the caller while the gate is closed and nobody is inside.
   int64_t count = 0;
   int64_t piece_items = 0;
-  int64_t pieces = 0;
   const FunctionRef<void(int64_t, int64_t)>* body = nullptr;
+  std::vector<Share> shares;  // of each thread; the caller's is the first
 
-  void TakePieces() {
-    for (;;) {
-      const int64_t piece = next_piece.fetch_add(1, std::memory_order_relaxed);
-      if (piece >= pieces) return;
-      const int64_t begin = piece * piece_items;
-      (*body)(begin, std::min(count, begin + piece_items));
+  // First a thread's own pieces, then what others have left.
+  void TakePieces(size_t self) {
+    for (size_t i = 0; i < shares.size(); ++i) {
+      Share& share = shares[(self + i) % shares.size()];
+      for (;;) {
+        const int64_t piece = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (piece >= share.end) break;
+        const int64_t begin = piece * piece_items;
+        (*body)(begin, std::min(count, begin + piece_items));
+      }
     }
   }
 
-  void Work() {
+  void Work(size_t self) {
     uint32_t seen = 0;
     for (;;) {
       seen = SpinThenPark(gate, [&](uint32_t value) { return value % 2 == 1 && value != seen; });
       if (seen == kStop) return;
       inside.fetch_add(1);
-      if (gate.load() == seen) TakePieces();
+      if (gate.load() == seen) TakePieces(self);
       if (inside.fetch_sub(1) == 1) inside.notify_one();
     }
   }
 
-  void RunLoop() {
-    next_piece.store(0, std::memory_order_relaxed);
+  void RunLoop(int64_t pieces) {
+    const auto threads = static_cast<int64_t>(shares.size());
+    for (int64_t t = 0; t < threads; ++t) {
+      Share& share = shares[static_cast<size_t>(t)];
+      share.next.store(pieces * t / threads, std::memory_order_relaxed);
+      share.end = pieces * (t + 1) / threads;
+    }
     uint32_t open = gate.load() + 1;
     if (open == kStop) open = 1;
     gate.store(open);
     gate.notify_all();
-    TakePieces();
+    TakePieces(0);
     gate.store(open + 1);
     SpinThenPark(inside, [](uint32_t value) { return value == 0; });
   }
@@ -101,9 +114,11 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   const int wanted = threads > 0 ? threads : AvailableCores();
+  state_->shares = std::vector<State::Share>(static_cast<size_t>(wanted));
   try {
     for (int i = 1; i < wanted; ++i) {
-      state_->workers.emplace_back([state = state_.get()] { state->Work(); });
+      state_->workers.emplace_back(
+          [state = state_.get(), i] { state->Work(static_cast<size_t>(i)); });
     }
   } catch (const std::system_error&) {
     // The process may start no more threads: the pool is smaller, its results are the same.
@@ -133,12 +148,11 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain,
   // Whole grains, so that pieces begin at multiples of the caller's block.
   const int64_t grains = (count - 1) / grain + 1;
   const int64_t wanted_pieces = int64_t{8} * size();
-  const int64_t grains_per_piece = (grains - 1) / wanted_pieces + 1;
+  const int64_t grains_per_piece = std::max<int64_t>(1, grains / wanted_pieces);
   state_->count = count;
   state_->piece_items = grains_per_piece * grain;
-  state_->pieces = (grains - 1) / grains_per_piece + 1;
   state_->body = &body;
-  state_->RunLoop();
+  state_->RunLoop((grains - 1) / grains_per_piece + 1);
   state_->busy.store(false);
 }
 

@@ -22,8 +22,10 @@ class ThreadPool {
 
   int size() const;
   // Calls body(begin, end) over [0, count) cut into pieces of at least `grain` items, at most one
-  // piece at a time per thread, and returns when all are done. The body must not throw. Allocates
-  // nothing.
+  // piece at a time per thread, and returns when all are done. Each thread begins with the same
+  // share of the range in every loop, so that what one loop wrote is in the cache of the thread
+  // that reads it in the next; who is done early takes from the others. The body must not throw.
+  // Allocates nothing.
   void ParallelFor(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
  private:

@@ -23,7 +23,7 @@ void RmsNorm(const float* x, const float* weight, int64_t rows, int64_t n, float
 void SiluMul(float* gate, const float* up, int64_t rows, int64_t n, core::ThreadPool& pool) {
   const KernelTable& table = ActiveTable();
   pool.ParallelFor(rows, Grain(n), [&](int64_t begin, int64_t end) {
-    table.silu_mul(gate + begin * n, up + begin * n, (end - begin) * n);
+    table.silu_mul(gate + begin * n, up + begin * n, (end - begin) * n, gate + begin * n);
   });
 }
 

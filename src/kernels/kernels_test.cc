@@ -725,8 +725,8 @@ TEST(Elementwise, EveryTableEqualsTheDefinition) {
       EXPECT_EQ(got_bits, want_bits) << table->isa;
       want = got = finite;
       if (n > 20) want[3] = got[3] = -300;
-      scalar.silu_mul(want.data(), y.data(), n);
-      table->silu_mul(got.data(), y.data(), n);
+      scalar.silu_mul(want.data(), y.data(), n, want.data());
+      table->silu_mul(got.data(), y.data(), n, got.data());
       ExpectSameBits(got, want, std::string(table->isa) + " silu_mul");
     }
   }
@@ -737,7 +737,7 @@ TEST(Elementwise, SiluIsWithinItsBound) {
     const float x = 0.037F * static_cast<float>(i);
     float gate = x;
     const float one = 1;
-    AllTables().back()->silu_mul(&gate, &one, 1);
+    AllTables().back()->silu_mul(&gate, &one, 1, &gate);
     const double want = static_cast<double>(x) / (1 + std::exp(-static_cast<double>(x)));
     EXPECT_NEAR(gate, want, std::fabs(want) * 1e-6 + 1e-12);
   }

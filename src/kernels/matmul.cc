@@ -1,7 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "core/check.h"
 #include "kernels/dispatch.h"
@@ -26,6 +26,41 @@ bool HasSums(const Activations& x, const PackedMatrix& weight) {
 int64_t Panels(const PackedMatrix& weight) {
   return (weight.blocks() + kPieceBlocks - 1) / kPieceBlocks;
 }
+
+// Weights up to this size every thread reads for rows of its own, which then stay in its cache from
+// one layer to the next; of larger ones each thread reads its part for all rows.
+constexpr int64_t kSharedWeightBytes = int64_t{4} << 20;
+constexpr int64_t kRowUnit = 2 * kTileSide;  // as many rows as AMX multiplies at once
+
+// How a product is cut into pieces: some rows by a panel of features.
+class Pieces {
+ public:
+  Pieces(int64_t panels, int64_t rows, int64_t best_rows, int64_t weight_bytes, int threads)
+      : panels_(panels),
+        rows_(rows),
+        by_rows_(weight_bytes <= kSharedWeightBytes && rows >= threads * kRowUnit),
+        piece_rows_(best_rows) {
+    if (by_rows_) {
+      const int64_t share = (rows - 1) / threads + 1;
+      const int64_t cuts = (share - 1) / kPieceRows + 1;
+      piece_rows_ = std::min(kPieceRows, ((share - 1) / cuts / kRowUnit + 1) * kRowUnit);
+    }
+    row_pieces_ = (rows - 1) / piece_rows_ + 1;
+  }
+  int64_t count() const { return panels_ * row_pieces_; }
+  int64_t panel(int64_t i) const { return by_rows_ ? i % panels_ : i / row_pieces_; }
+  int64_t first_row(int64_t i) const {
+    return (by_rows_ ? i / panels_ : i % row_pieces_) * piece_rows_;
+  }
+  int64_t rows(int64_t i) const { return std::min(piece_rows_, rows_ - first_row(i)); }
+
+ private:
+  int64_t panels_;
+  int64_t rows_;
+  bool by_rows_;  // all panels of some rows, then the next rows
+  int64_t piece_rows_;
+  int64_t row_pieces_;
+};
 
 // All but where it goes: the piece of one product that covers panel `panel` of its features and
 // `rows` rows from `first_row` on.
@@ -52,8 +87,17 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.x_sums = x.sums() != nullptr ? x.sums() + first_row * x.sums_stride() : nullptr;
   piece.x_sums_stride = x.sums_stride();
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
+  piece.add = false;
   piece.scratch = scratch;
+  piece.next = nullptr;
+  piece.next_bytes = 0;
   return piece;
+}
+
+void ComesNext(const PackedMatrix& weight, int64_t panel, MatMulPiece& piece) {
+  const int64_t first_block = panel * kPieceBlocks;
+  piece.next = weight.block(first_block);
+  piece.next_bytes = std::min(kPieceBlocks, weight.blocks() - first_block) * weight.block_bytes();
 }
 
 void Count(const Product& product, const MatMulEntry& entry) {
@@ -77,31 +121,39 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
   const KernelTable& table = ActiveTable();
   const MatMulEntry* entries[kMaxProducts];
   int64_t panels = 0;
+  int64_t weight_bytes = 0;
   int64_t piece_rows = kPieceRows;
   for (size_t i = 0; i < products.size(); ++i) {
     const PackedMatrix& weight = *products[i].weight;
     entries[i] = &EntryOf(table, x.type(), weight);
     OCTAVO_CHECK(weight.k() == x.k() && entries[i]->run != nullptr && HasSums(x, weight));
     panels += Panels(weight);
+    weight_bytes += weight.bytes();
     piece_rows = std::min(piece_rows, entries[i]->piece_rows);
   }
-  const int64_t row_pieces = (x.rows() + piece_rows - 1) / piece_rows;
-  // A panel's weights are unpacked once for up to piece_rows rows, so the row pieces of one panel
-  // stay together.
-  pool.ParallelFor(panels * row_pieces, 1, [&](int64_t begin, int64_t end) {
+  const Pieces pieces(panels, x.rows(), piece_rows, weight_bytes, pool.size());
+  // The product of a piece, and the panel within it.
+  const auto place = [&](int64_t i) {
+    int64_t panel = pieces.panel(i);
+    size_t which = 0;
+    while (panel >= Panels(*products[which].weight)) panel -= Panels(*products[which++].weight);
+    return std::pair(which, panel);
+  };
+  pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
     float* scratch = ThreadScratch(kPieceScratch);
     for (int64_t i = begin; i < end; ++i) {
-      int64_t panel = i / row_pieces;
-      size_t which = 0;
-      while (panel >= Panels(*products[which].weight)) panel -= Panels(*products[which++].weight);
-      const int64_t first_row = i % row_pieces * piece_rows;
+      const auto [which, panel] = place(i);
+      const int64_t first_row = pieces.first_row(i);
       const Product& product = products[which];
-      MatMulPiece piece = PieceOf(x, product, panel, first_row,
-                                  std::min(piece_rows, x.rows() - first_row), scratch);
+      MatMulPiece piece = PieceOf(x, product, panel, first_row, pieces.rows(i), scratch);
       piece.out_stride = product.weight->n();
       piece.out =
           product.out + first_row * piece.out_stride + panel * kPieceBlocks * kBlockFeatures;
       piece.add = product.add;
+      if (i + 1 < pieces.count() && pieces.panel(i + 1) != pieces.panel(i)) {
+        const auto [next_which, next_panel] = place(i + 1);
+        ComesNext(*products[next_which].weight, next_panel, piece);
+      }
       entries[which]->run(piece);
     }
   });
@@ -118,32 +170,31 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
   OCTAVO_CHECK(up.weight->n() == n && gate.weight->k() == x.k() && up.weight->k() == x.k() &&
                gate_entry.run != nullptr && up_entry.run != nullptr && HasSums(x, *gate.weight) &&
                HasSums(x, *up.weight));
-  const int64_t piece_rows = std::min(gate_entry.piece_rows, up_entry.piece_rows);
-  const int64_t row_pieces = (x.rows() + piece_rows - 1) / piece_rows;
+  const Pieces pieces(Panels(*gate.weight), x.rows(),
+                      std::min(gate_entry.piece_rows, up_entry.piece_rows),
+                      gate.weight->bytes() + up.weight->bytes(), pool.size());
   constexpr int64_t kWidth = kPieceBlocks * kBlockFeatures;
-  pool.ParallelFor(Panels(*gate.weight) * row_pieces, 1, [&](int64_t begin, int64_t end) {
+  pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
     float* scratch = ThreadScratch(kPieceScratch + 2 * kPieceRows * kWidth);
     float* gated = scratch + kPieceScratch;
     float* upped = gated + kPieceRows * kWidth;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t first_row = i % row_pieces * piece_rows;
-      const int64_t rows = std::min(piece_rows, x.rows() - first_row);
-      const auto run = [&](const Product& product, const MatMulEntry& entry, float* to) {
-        MatMulPiece piece = PieceOf(x, product, i / row_pieces, first_row, rows, scratch);
-        piece.out = to;
-        piece.out_stride = kWidth;
-        piece.add = false;
-        entry.run(piece);
-        return piece.columns;
-      };
-      run(gate, gate_entry, gated);
-      const int64_t columns = run(up, up_entry, upped);
-      float* piece_out = out + first_row * n + i / row_pieces * kWidth;
-      for (int64_t r = 0; r < rows; ++r) {
-        table.silu_mul(gated + r * kWidth, upped + r * kWidth, columns);
-        std::memcpy(piece_out + r * n, gated + r * kWidth,
-                    static_cast<size_t>(columns) * sizeof(float));
-      }
+      const int64_t panel = pieces.panel(i);
+      const int64_t first_row = pieces.first_row(i);
+      const int64_t rows = pieces.rows(i);
+      MatMulPiece piece = PieceOf(x, gate, panel, first_row, rows, scratch);
+      piece.out = gated;
+      piece.out_stride = kWidth;
+      ComesNext(*up.weight, panel, piece);
+      gate_entry.run(piece);
+      piece = PieceOf(x, up, panel, first_row, rows, scratch);
+      piece.out = upped;
+      piece.out_stride = kWidth;
+      if (i + 1 < pieces.count()) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
+      up_entry.run(piece);
+      float* piece_out = out + first_row * n + panel * kWidth;
+      for (int64_t r = 0; r < rows; ++r)
+        table.silu_mul(gated + r * kWidth, upped + r * kWidth, piece.columns, piece_out + r * n);
     }
   });
   Count(gate, gate_entry);

@@ -88,6 +88,9 @@ struct MatMulPiece {
   int64_t out_stride;
   bool add;        // to what `out` holds, after everything else
   float* scratch;  // kPieceScratch floats
+  // What the thread reads next, to be fetched into the second-level cache meanwhile; only a hint.
+  const void* next;
+  int64_t next_bytes;
 };
 
 struct MatMulEntry {
@@ -113,8 +116,8 @@ struct KernelTable {
   // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; squares are summed in 16 lanes, then lanes i
   // and i+8, i+4, i+2, i+1.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
-  // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
-  void (*silu_mul)(float* gate, const float* up, int64_t n);
+  // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; out may be gate
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   // x[i] = bf16(x[i]), as f32
   void (*round_to_bf16)(const float* x, int64_t n, float* out);
   // bf16(x[i]), as its 16 bits

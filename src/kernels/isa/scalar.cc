@@ -143,10 +143,10 @@ void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* o
   for (int64_t i = 0; i < n; ++i) out[i] = x[i] * factor * weight[i];
 }
 
-void SiluMul(float* gate, const float* up, int64_t n) {
+void SiluMul(const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) {
     const float e = Exp(std::fmin(-gate[i], 88.0F));
-    gate[i] = gate[i] / (1.0F + e) * up[i];
+    out[i] = gate[i] / (1.0F + e) * up[i];
   }
 }
 
