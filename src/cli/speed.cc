@@ -123,12 +123,13 @@ Result<Json> MeasurePrefill(engine::Engine& engine, const SpeedOptions& options,
                all_seconds += once;
                return once;
              }));
+  const double linear_share = linear_seconds / all_seconds;
   Json fraction;
   Json linear_fraction;
   if (limits) {
     const double limit = LinearLimitSeconds(engine, rows, options.prompts, *limits);
     fraction = limit / seconds;
-    linear_fraction = limit * kRounds / linear_seconds;
+    linear_fraction = limit / (seconds * linear_share);
     OCTAVO_RETURN_IF_ERROR(CheckFraction(linear_fraction.get<double>(), "prefill"));
   }
   return Json{{"tokens", options.prefill},
@@ -136,7 +137,7 @@ Result<Json> MeasurePrefill(engine::Engine& engine, const SpeedOptions& options,
               {"tokens_per_s", static_cast<double>(rows) / seconds},
               {"fraction_of_limit", fraction},
               {"linear_fraction_of_peak", linear_fraction},
-              {"linear_share", linear_seconds / all_seconds},
+              {"linear_share", linear_share},
               {"attention_share", attention_seconds / all_seconds}};
 }
 

@@ -14,13 +14,6 @@ int64_t RowsPerTile(const ModelConfig& config) {
   return kernels::kAttentionQueries / (config.heads / config.kv_heads);
 }
 
-// Positions that are read, times rows.
-int64_t Cost(const AttentionTask& task) {
-  const BatchTile& tile = *task.tile;
-  if (task.partition >= 0) return tile.rows * kernels::kPartitionPositions;
-  return tile.rows * (tile.position + tile.rows);
-}
-
 }  // namespace
 
 int64_t PartialFloats(const ModelConfig& config, int64_t rows) {
@@ -59,8 +52,6 @@ void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_fre
     if (tile.partitions == 0) tasks_.push_back({&tile, -1});
     for (int64_t p = 0; p < tile.partitions; ++p) tasks_.push_back({&tile, p});
   }
-  std::sort(tasks_.begin(), tasks_.end(),
-            [](const AttentionTask& a, const AttentionTask& b) { return Cost(a) > Cost(b); });
   pool.ParallelFor(static_cast<int64_t>(tiles_.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const BatchTile& tile = tiles_[static_cast<size_t>(t)];
