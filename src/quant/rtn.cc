@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include <fmt/format.h>
+#include "quant/finite.h"
 
 namespace octavo::quant {
 namespace {
@@ -34,17 +34,49 @@ void ForEachRow(const tensor::TensorView& weight, core::ThreadPool& pool,
   });
 }
 
+tensor::QuantizedTensor Empty(const tensor::TensorView& weight, int bits, int64_t group_size,
+                              tensor::DType scale_dtype) {
+  OCTAVO_CHECK(weight.rank() == 2 && tensor::IsFloat(weight.dtype));
+  tensor::QuantizedTensor out;
+  out.n = weight.shape[0];
+  out.k = weight.shape[1];
+  out.bits = bits;
+  out.group_size = group_size;
+  out.scale_dtype = scale_dtype;
+  OCTAVO_CHECK(out.k % out.group_size == 0);
+  out.codes.resize(static_cast<size_t>(out.n * out.k));
+  out.scales.resize(static_cast<size_t>(out.n * out.groups()));
+  return out;
+}
+
+// The first index of a matrix that is not finite, whichever thread meets it.
+class FirstNotFinite {
+ public:
+  // Whether all of row n is finite.
+  bool Passes(int64_t n, std::span<const float> row) {
+    if (std::isfinite(tensor::AbsMax(row))) return true;
+    const auto bad =
+        std::find_if(row.begin(), row.end(), [](float w) { return !std::isfinite(w); });
+    const int64_t index = n * static_cast<int64_t>(row.size()) + (bad - row.begin());
+    int64_t seen = index_.load();
+    while (index < seen && !index_.compare_exchange_weak(seen, index)) {
+    }
+    return false;
+  }
+  int64_t index() const { return index_ == kNone ? -1 : index_.load(); }
+
+ private:
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> index_{kNone};
+};
+
 core::Error NotFinite(const tensor::TensorView& weight, int64_t index) {
-  const int64_t k = weight.shape[1];
   float value = 0;
   tensor::ConvertToFloat(weight.dtype,
                          weight.bytes.subspan(static_cast<size_t>(index) * DTypeSize(weight.dtype),
                                               DTypeSize(weight.dtype)),
                          std::span(&value, 1));
-  return core::Invalid(
-      fmt::format("weight [{}, {}] is {}, which no integer can hold; the checkpoint is damaged or "
-                  "was exported wrongly",
-                  index / k, index % k, std::isnan(value) ? "NaN" : "infinite"));
+  return quant::NotFinite(index, weight.shape[1], value);
 }
 
 }  // namespace
@@ -71,39 +103,45 @@ tensor::DType ScaleDTypeFor(const tensor::TensorView& weight, const tensor::Sche
 core::Result<tensor::QuantizedTensor> RoundToNearest(const tensor::TensorView& weight,
                                                      const tensor::Scheme& scheme,
                                                      tensor::DType scale_dtype,
-                                                     core::ThreadPool& pool) {
-  OCTAVO_CHECK(weight.rank() == 2 && tensor::IsFloat(weight.dtype));
-  tensor::QuantizedTensor out;
-  out.n = weight.shape[0];
-  out.k = weight.shape[1];
-  out.bits = scheme.weight_bits;
-  out.group_size = GroupSize(weight, scheme);
-  out.scale_dtype = scale_dtype;
-  OCTAVO_CHECK(out.k % out.group_size == 0);
-  out.codes.resize(static_cast<size_t>(out.n * out.k));
-  out.scales.resize(static_cast<size_t>(out.n * out.groups()));
-
-  // The first index that is not finite, whichever thread meets it.
-  std::atomic<int64_t> not_finite{out.n * out.k};
+                                                     core::ThreadPool& pool, Clip clip,
+                                                     std::span<const float> importance) {
+  OCTAVO_CHECK(importance.empty() || static_cast<int64_t>(importance.size()) == weight.shape[1]);
+  tensor::QuantizedTensor out =
+      Empty(weight, scheme.weight_bits, GroupSize(weight, scheme), scale_dtype);
+  FirstNotFinite not_finite;
   ForEachRow(weight, pool, [&](int64_t n, std::span<const float> row) {
-    if (!std::isfinite(tensor::AbsMax(row))) {
-      const auto bad =
-          std::find_if(row.begin(), row.end(), [](float w) { return !std::isfinite(w); });
-      const int64_t index = n * out.k + (bad - row.begin());
-      int64_t seen = not_finite.load();
-      while (index < seen && !not_finite.compare_exchange_weak(seen, index)) {
-      }
-      return;
-    }
+    if (!not_finite.Passes(n, row)) return;
     const auto group = static_cast<size_t>(out.group_size);
     const std::span codes(out.codes.data() + n * out.k, row.size());
     for (int64_t g = 0; g < out.groups(); ++g) {
       const auto first = static_cast<size_t>(g) * group;
-      out.scales[static_cast<size_t>(n * out.groups() + g)] = tensor::QuantizeGroup(
-          row.subspan(first, group), out.bits, scale_dtype, codes.subspan(first, group));
+      const float scale =
+          ChooseScale(row.subspan(first, group),
+                      importance.empty() ? importance : importance.subspan(first, group), out.bits,
+                      scale_dtype, clip);
+      tensor::EncodeGroup(row.subspan(first, group), out.bits, scale, codes.subspan(first, group));
+      out.scales[static_cast<size_t>(n * out.groups() + g)] = scale;
     }
   });
-  if (not_finite < out.n * out.k) return NotFinite(weight, not_finite);
+  if (not_finite.index() >= 0) return NotFinite(weight, not_finite.index());
+  return out;
+}
+
+core::Result<tensor::QuantizedTensor> RoundToNearestPerTensor(const tensor::TensorView& weight,
+                                                              int bits, tensor::DType scale_dtype,
+                                                              core::ThreadPool& pool) {
+  tensor::QuantizedTensor out = Empty(weight, bits, weight.shape[1], scale_dtype);
+  std::vector<float> absmax(static_cast<size_t>(out.n));
+  FirstNotFinite not_finite;
+  ForEachRow(weight, pool, [&](int64_t n, std::span<const float> row) {
+    if (not_finite.Passes(n, row)) absmax[static_cast<size_t>(n)] = tensor::AbsMax(row);
+  });
+  if (not_finite.index() >= 0) return NotFinite(weight, not_finite.index());
+  const float scale = ChooseScale(absmax, {}, bits, scale_dtype, Clip::kNone);
+  std::fill(out.scales.begin(), out.scales.end(), scale);
+  ForEachRow(weight, pool, [&](int64_t n, std::span<const float> row) {
+    tensor::EncodeGroup(row, bits, scale, std::span(out.codes.data() + n * out.k, row.size()));
+  });
   return out;
 }
 

@@ -2,8 +2,11 @@
 // quantized by itself, as tensor/quant_spec.h defines.
 #pragma once
 
+#include <span>
+
 #include "core/result.h"
 #include "core/thread_pool.h"
+#include "quant/clip.h"
 #include "tensor/quant_spec.h"
 #include "tensor/quantized_tensor.h"
 #include "tensor/tensor_view.h"
@@ -15,12 +18,17 @@ namespace octavo::quant {
 tensor::DType ScaleDTypeFor(const tensor::TensorView& weight, const tensor::Scheme& scheme,
                             core::ThreadPool& pool);
 
-// weight: [N, K] F32, F16 or BF16; scheme: 8 or 4 bits, its group size divides K. The same result
-// for any number of threads and any ISA. A weight that is NaN or infinite is an Error that gives
-// its index.
-core::Result<tensor::QuantizedTensor> RoundToNearest(const tensor::TensorView& weight,
-                                                     const tensor::Scheme& scheme,
-                                                     tensor::DType scale_dtype,
-                                                     core::ThreadPool& pool);
+// weight: [N, K] F32, F16 or BF16; scheme: 8 or 4 bits, its group size divides K. `clip` and
+// `importance` ([K], or empty): how each scale is chosen (clip.h). The same result for any number
+// of threads and any ISA. A weight that is NaN or infinite is an Error that gives its index.
+core::Result<tensor::QuantizedTensor> RoundToNearest(
+    const tensor::TensorView& weight, const tensor::Scheme& scheme, tensor::DType scale_dtype,
+    core::ThreadPool& pool, Clip clip = Clip::kNone, std::span<const float> importance = {});
+
+// The same with one scale for the whole matrix, absmax / 127 (or / 7), which every row of the
+// result repeats: what coarser tools do, for comparison. bits: 8 or 4.
+core::Result<tensor::QuantizedTensor> RoundToNearestPerTensor(const tensor::TensorView& weight,
+                                                              int bits, tensor::DType scale_dtype,
+                                                              core::ThreadPool& pool);
 
 }  // namespace octavo::quant

@@ -69,10 +69,56 @@ TEST(Rtn, ThreadsDoNotChangeABit) {
   const Matrix m(131, 64, DType::kF16);
   core::ThreadPool one(1);
   core::ThreadPool three(3);
-  const auto a = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, one);
-  const auto b = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, three);
-  EXPECT_EQ(a.value().codes, b.value().codes);
-  EXPECT_EQ(a.value().scales, b.value().scales);
+  for (const Clip clip : {Clip::kNone, Clip::kMse}) {
+    const auto a = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, one, clip);
+    const auto b = RoundToNearest(m.view, Parse("w8a16"), DType::kF16, three, clip);
+    EXPECT_EQ(a.value().codes, b.value().codes);
+    EXPECT_EQ(a.value().scales, b.value().scales);
+  }
+}
+
+TEST(Rtn, ClippingTakesTheScaleOfTheSearchAndLowersTheError) {
+  const Matrix m(20, 64, DType::kF32);
+  core::ThreadPool pool(2);
+  std::vector<float> importance(64);
+  for (size_t k = 0; k < 64; ++k) importance[k] = 1.0F + static_cast<float>(k % 5);
+  const auto plain = RoundToNearest(m.view, Parse("w4a16-g32"), DType::kF16, pool).value();
+  const auto clipped =
+      RoundToNearest(m.view, Parse("w4a16-g32"), DType::kF16, pool, Clip::kMse, importance).value();
+  double plain_error = 0;
+  double clipped_error = 0;
+  for (size_t i = 0; i < m.values.size(); ++i) {
+    const size_t group = i / 32;
+    const double a = m.values[i] - plain.scales[group] * static_cast<float>(plain.codes[i]);
+    const double b = m.values[i] - clipped.scales[group] * static_cast<float>(clipped.codes[i]);
+    plain_error += importance[i % 64] * a * a;
+    clipped_error += importance[i % 64] * b * b;
+    EXPECT_EQ(clipped.scales[group], ChooseScale(std::span(m.values).subspan(group * 32, 32),
+                                                 std::span(importance).subspan(group % 2 * 32, 32),
+                                                 4, DType::kF16, Clip::kMse));
+  }
+  EXPECT_LT(clipped_error, plain_error);
+}
+
+TEST(Rtn, PerTensorHasOneScale) {
+  Matrix m(20, 24, DType::kF32);
+  m.values[100] = 1.27F;
+  m.Store();
+  core::ThreadPool pool(2);
+  const auto q = RoundToNearestPerTensor(m.view, 8, DType::kF32, pool).value();
+  EXPECT_EQ(q.group_size, 24);
+  ASSERT_EQ(q.scales.size(), 20U);
+  for (const float scale : q.scales) EXPECT_EQ(scale, 1.27F / 127.0F);
+  EXPECT_EQ(q.codes[100], 127);
+  for (size_t i = 0; i < m.values.size(); ++i) {
+    EXPECT_LE(std::fabs(static_cast<float>(q.codes[i]) * q.scales[0] - m.values[i]),
+              q.scales[0] * (0.5F + 127 * 0x1p-23F));
+  }
+  m.values[30] = NAN;
+  m.Store();
+  const auto bad = RoundToNearestPerTensor(m.view, 8, DType::kF32, pool);
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.error().message().find("weight [1, 6] is NaN"), 0U) << bad.error().message();
 }
 
 TEST(Rtn, ErrorIsAtMostHalfAScale) {

@@ -79,14 +79,21 @@ float AbsMax(std::span<const float> weights) {
 
 float QuantizeGroup(std::span<const float> weights, int bits, DType scale_dtype,
                     std::span<int8_t> codes) {
-  OCTAVO_CHECK(weights.size() == codes.size() && (bits == 8 || bits == 4));
-  const float low = bits == 8 ? -127.0F : -8.0F;
   const float high = bits == 8 ? 127.0F : 7.0F;
   const float scale = RoundToDType(AbsMax(weights) / high, scale_dtype);
   if (scale == 0) {
+    OCTAVO_CHECK(weights.size() == codes.size());
     std::fill(codes.begin(), codes.end(), int8_t{0});
     return 1;
   }
+  EncodeGroup(weights, bits, scale, codes);
+  return scale;
+}
+
+void EncodeGroup(std::span<const float> weights, int bits, float scale, std::span<int8_t> codes) {
+  OCTAVO_CHECK(weights.size() == codes.size() && (bits == 8 || bits == 4));
+  const float low = bits == 8 ? -127.0F : -8.0F;
+  const float high = bits == 8 ? 127.0F : 7.0F;
   // 1.5 * 2^23, where floats are the integers: adding it rounds half to even, as nearbyint does,
   // and leaves the integer in the low bits.  (Unlike nearbyint it vectorises on every x86-64.)
   constexpr float kIntegers = 12582912.0F;
@@ -96,7 +103,6 @@ float QuantizeGroup(std::span<const float> weights, int bits, DType scale_dtype,
     code = code > high ? high : code;
     codes[i] = static_cast<int8_t>(std::bit_cast<int32_t>(code + kIntegers));
   }
-  return scale;
 }
 
 DType ScaleDType(DType model_dtype, float smallest_scale) {

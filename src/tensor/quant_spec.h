@@ -42,6 +42,10 @@ float AbsMax(std::span<const float> weights);
 float QuantizeGroup(std::span<const float> weights, int bits, DType scale_dtype,
                     std::span<int8_t> codes);
 
+// The codes of weights whose scale is given: round half to even (weight / scale), clamped to [-127,
+// 127] or [-8, 7]. scale > 0 and already rounded to its stored type; weights finite.
+void EncodeGroup(std::span<const float> weights, int bits, float scale, std::span<int8_t> codes);
+
 // The stored type of scales for a model whose floats are `model_dtype`: the model's own, or F32
 // where `scale` would be subnormal in F16 (below 2^-14) and so lose bits.
 DType ScaleDType(DType model_dtype, float smallest_scale);
