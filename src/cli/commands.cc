@@ -14,6 +14,7 @@
 #define OCTAVO_COMMANDS(X) \
   X(Run)                   \
   X(Pull)                  \
+  X(Calibrate)             \
   X(Quantize)              \
   X(Eval)                  \
   X(Gate)                  \

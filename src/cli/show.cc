@@ -1,10 +1,13 @@
-// octavo show: everything the registry knows about a channel or an artifact.
+// octavo show: everything the registry knows about a channel or an artifact, or what a calibration
+// folder holds.
 #include <fmt/format.h>
 
+#include "cli/calibration_table.h"
 #include "cli/command.h"
 #include "cli/evaluation_tables.h"
 #include "cli/print.h"
 #include "cli/table.h"
+#include "core/file.h"
 #include "registry/registry.h"
 
 namespace octavo::cli {
@@ -18,8 +21,8 @@ struct Arguments {
 void Declare(Options& options, Arguments& a) {
   options.OptionalPositional(
       "NAME", "--channel", a.name,
-      "a channel, or the first 8 digits or more of an artifact's digest; all channels if "
-      "not given");
+      "a channel, the first 8 digits or more of an artifact's digest, or a calibration folder; all "
+      "channels if not given");
   options.Flag("--json", a.json, "print it as JSON");
 }
 
@@ -39,7 +42,19 @@ core::Result<Exit> ShowChannels(registry::Registry& store, bool json) {
   return Exit::kDone;
 }
 
+core::Result<Exit> ShowCalibration(const std::string& folder, bool json) {
+  OCTAVO_TRY(const compress::Calibration calibration, compress::ReadCalibration(folder, true));
+  if (json) {
+    PrintJson(calibration.summary);
+  } else {
+    Print(CalibrationTable(calibration));
+  }
+  return Exit::kDone;
+}
+
 core::Result<Exit> Run(const Arguments& a, Context&) {
+  if (core::FileExists(core::JoinPath(a.name, compress::kCalibrationName)))
+    return ShowCalibration(a.name, a.json);
   OCTAVO_TRY(const std::string home, registry::DefaultHome());
   OCTAVO_TRY(registry::Registry store, registry::Registry::Open(home));
   if (a.name.empty()) return ShowChannels(store, a.json);

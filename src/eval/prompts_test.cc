@@ -56,6 +56,18 @@ TEST(Prompts, RefusesOtherLinesByNumber) {
   }
 }
 
+TEST(Prompts, KeepsToolsAndTheTextsOfAllMessages) {
+  const auto prompts = ParsePrompts(
+      "{\"tools\": [{\"type\": \"function\"}], \"messages\": [{\"role\": \"user\", \"content\": "
+      "\"add\"}, {\"role\": \"assistant\", \"content\": null, \"tool_calls\": []}, {\"role\": "
+      "\"tool\", "
+      "\"content\": [{\"type\": \"text\", \"text\": \"3\"}]}]}\n{\"prompt\": \"Once\"}");
+  ASSERT_TRUE(prompts.ok()) << prompts.error().message();
+  EXPECT_EQ(prompts.value()[0].tools[0]["type"], "function");
+  EXPECT_EQ(WrittenText(prompts.value()[0]), "add\n3");
+  EXPECT_EQ(WrittenText(prompts.value()[1]), "Once");
+}
+
 TEST(Prompts, EveryTruncationIsReadOrRefused) {
   const std::string whole =
       "{\"messages\": [{\"role\": \"user\", \"content\": \"h\\u00e9\"}]}\n{\"prompt\": \"Once\"}";

@@ -50,7 +50,7 @@ struct TensorPlan {
 class SafetensorsWriter {
  public:
   static core::Result<SafetensorsWriter> Create(const std::string& path,
-                                                std::vector<TensorPlan> plan);
+                                                std::vector<TensorPlan> plan, unsigned mode = 0644);
   // The next bytes of the data, in the order of the plan; several calls may make up one tensor.
   core::Status Append(core::ByteSpan bytes);
   // Fails if a byte of the plan is missing. Returns the SHA-256 of the file.

@@ -16,7 +16,8 @@ SafetensorsWriter::SafetensorsWriter(core::AtomicFile file, uint64_t data_bytes)
       hash_(std::make_unique<core::Sha256>()) {}
 
 core::Result<SafetensorsWriter> SafetensorsWriter::Create(const std::string& path,
-                                                          std::vector<TensorPlan> plan) {
+                                                          std::vector<TensorPlan> plan,
+                                                          unsigned mode) {
   // transformers refuses a file that does not say which framework its tensors are laid out for.
   Json header = {{"__metadata__", {{"format", "pt"}}}};
   auto& members = header.get_ref<Json::object_t&>();
@@ -44,7 +45,7 @@ core::Result<SafetensorsWriter> SafetensorsWriter::Create(const std::string& pat
   std::string text = core::DumpJsonLine(header);
   text.append((8 - text.size() % 8) % 8, ' ');  // the data starts at a multiple of 8
   const uint64_t length = text.size();
-  OCTAVO_TRY(core::AtomicFile file, core::AtomicFile::Create(path));
+  OCTAVO_TRY(core::AtomicFile file, core::AtomicFile::Create(path, mode));
   SafetensorsWriter writer(std::move(file), sizeof(length) + length + offset);
   OCTAVO_RETURN_IF_ERROR(writer.Append(core::AsBytes(std::span(&length, 1))));
   OCTAVO_RETURN_IF_ERROR(writer.Append(core::AsBytes(std::string_view(text))));
