@@ -55,13 +55,41 @@ core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
   return out;
 }
 
+Linear::Linear(std::string module)
+    : name_(std::move(module)), counter_(std::make_unique<kernels::CallCounter>()) {}
+
+void Linear::SetBias(std::span<const float> bias) {
+  bias_.assign(bias.begin(), bias.end());
+  if (!bias_.empty())
+    bias_.resize(static_cast<size_t>(weight_.blocks() * kernels::kBlockFeatures), 0.0F);
+}
+
+Linear Linear::Pack(std::string module, const tensor::TensorView& weight,
+                    std::span<const float> bias, core::ThreadPool& pool) {
+  Linear out(std::move(module));
+  out.stored_ = tensor::DTypeName(weight.dtype);
+  out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
+  out.SetBias(bias);
+  return out;
+}
+
+core::Result<Linear> Linear::Pack(std::string module, const tensor::QuantizedTensor& weight,
+                                  const tensor::Scheme& scheme, std::span<const float> bias,
+                                  core::ThreadPool& pool) {
+  OCTAVO_RETURN_IF_ERROR(CheckRunnable(module, scheme, weight.k));
+  Linear out(std::move(module));
+  out.scheme_ = scheme;
+  out.stored_ = scheme.weight_bits == 4 ? "I4" : "I8";
+  out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
+  out.SetBias(bias);
+  return out;
+}
+
 core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
                                   const format::QuantizationConfig& quantization,
                                   const std::string& module, int64_t n, int64_t k, bool bias,
                                   core::ThreadPool& pool) {
-  Linear out;
-  out.name_ = module;
-  out.counter_ = std::make_unique<kernels::CallCounter>();
+  Linear out(module);
   const auto scheme = quantization.SchemeOf(module);
   if (scheme) {
     OCTAVO_RETURN_IF_ERROR(CheckRunnable(module, *scheme, k));
@@ -89,8 +117,8 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
     folder.DropPages(view);
   }
   if (bias) {
-    OCTAVO_TRY(out.bias_, LoadFloats(folder, module + ".bias", n,
-                                     out.weight_.blocks() * kernels::kBlockFeatures));
+    OCTAVO_TRY(const std::vector<float> floats, LoadFloats(folder, module + ".bias", n, n));
+    out.SetBias(floats);
   }
   return out;
 }

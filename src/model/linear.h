@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,14 @@ class Linear {
                                    const std::string& module, int64_t n, int64_t k, bool bias,
                                    core::ThreadPool& pool);
 
+  // The same from memory. weight: [n, k] floats, or codes of that scheme; bias: [n], empty for
+  // none. What no kernel runs is an Error.
+  static Linear Pack(std::string module, const tensor::TensorView& weight,
+                     std::span<const float> bias, core::ThreadPool& pool);
+  static core::Result<Linear> Pack(std::string module, const tensor::QuantizedTensor& weight,
+                                   const tensor::Scheme& scheme, std::span<const float> bias,
+                                   core::ThreadPool& pool);
+
   const std::string& name() const { return name_; }
   int64_t n() const { return weight_.n(); }
   int64_t k() const { return weight_.k(); }
@@ -62,6 +71,8 @@ class Linear {
   kernels::Product product(float* out, bool add) const;
 
  private:
+  explicit Linear(std::string module);
+  void SetBias(std::span<const float> bias);
   std::string name_;
   tensor::Scheme scheme_;
   std::string stored_;
