@@ -13,7 +13,7 @@ namespace octavo::compress {
 core::Result<LayerPlan> PlanLayers(const std::string& scheme, int head_bits) {
   LayerPlan plan;
   OCTAVO_TRY(plan.blocks, tensor::ParseScheme(scheme));
-  if (plan.blocks.activations == tensor::Activations::kStaticPerTensor) {
+  if (plan.blocks.activations == tensor::Activations::kStaticPerTensor || plan.blocks.per_tensor) {
     return core::Usage(fmt::format(
         "scheme '{}' is not available in octavo {}; available: w8a16, w8a16-gN, w8a8, w4a16-gN, "
         "w4a8-gN",

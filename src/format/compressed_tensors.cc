@@ -107,7 +107,8 @@ void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
                                             const Scheme& scheme, DType scale_dtype) {
   const int64_t groups = scheme.group_size == 0 ? 1 : k / scheme.group_size;
-  const TensorPlan scale = {Suffixed(module, ".weight_scale"), scale_dtype, {n, groups}};
+  const tensor::Shape scales = scheme.per_tensor ? tensor::Shape{1} : tensor::Shape{n, groups};
+  const TensorPlan scale = {Suffixed(module, ".weight_scale"), scale_dtype, scales};
   if (!IsPacked(scheme)) return {{Suffixed(module, ".weight"), DType::kI8, {n, k}}, scale};
   return {
       {Suffixed(module, ".weight_packed"), DType::kI32, {n, PackedWords(k, scheme.weight_bits)}},
@@ -128,8 +129,12 @@ core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const QuantizedTens
   } else {
     OCTAVO_RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(weight.codes))));
   }
-  std::vector<std::byte> scales(weight.scales.size() * tensor::DTypeSize(weight.scale_dtype));
-  tensor::ConvertFromFloat(weight.scales, weight.scale_dtype, scales);
+  OCTAVO_CHECK(!scheme.per_tensor ||
+               std::count(weight.scales.begin(), weight.scales.end(), weight.scales.front()) ==
+                   static_cast<std::ptrdiff_t>(weight.scales.size()));
+  const auto kept = std::span(weight.scales).first(scheme.per_tensor ? 1 : weight.scales.size());
+  std::vector<std::byte> scales(kept.size() * tensor::DTypeSize(weight.scale_dtype));
+  tensor::ConvertFromFloat(kept, weight.scale_dtype, scales);
   OCTAVO_RETURN_IF_ERROR(writer.Append(scales));
   if (!IsPacked(scheme)) return {};
   const int64_t shape[2] = {weight.n, weight.k};
@@ -145,7 +150,7 @@ core::Result<StoredLinear> StoredLinear::Open(const ModelFolder& folder, std::st
   }
   StoredLinear out;
   out.folder_ = &folder;
-  out.packed_ = IsPacked(scheme);
+  out.packed_ = folder.FindTensor(Suffixed(module, ".weight_packed")) != nullptr;
   QuantizedTensor& shape = out.shape_;
   shape.bits = scheme.weight_bits;
   OCTAVO_RETURN_IF_ERROR(out.packed_ ? out.OpenPacked(module) : out.OpenPlain(module));
@@ -157,7 +162,7 @@ core::Result<StoredLinear> StoredLinear::Open(const ModelFolder& folder, std::st
                          std::to_string(shape.group_size) + " does not divide its " +
                          std::to_string(shape.k) + " inputs");
   }
-  OCTAVO_RETURN_IF_ERROR(out.ReadScales(module));
+  OCTAVO_RETURN_IF_ERROR(out.ReadScales(module, scheme.per_tensor));
   return out;
 }
 
@@ -187,13 +192,15 @@ core::Status StoredLinear::OpenPlain(std::string_view module) {
   return {};
 }
 
-core::Status StoredLinear::ReadScales(std::string_view module) {
+core::Status StoredLinear::ReadScales(std::string_view module, bool per_tensor) {
   const std::string name = Suffixed(module, ".weight_scale");
   OCTAVO_TRY(const TensorView view, folder_->GetTensor(name));
   if (!tensor::IsFloat(view.dtype)) return Unexpected(name, view, "floats");
-  const tensor::Shape want = {shape_.n, shape_.groups()};
-  const bool flat = shape_.groups() == 1 && view.shape == tensor::Shape{shape_.n};
-  if (view.shape != want && !flat)
+  const tensor::Shape want =
+      per_tensor ? tensor::Shape{1} : tensor::Shape{shape_.n, shape_.groups()};
+  const bool flat = !per_tensor && shape_.groups() == 1 && view.shape == tensor::Shape{shape_.n};
+  const bool single = per_tensor && view.elements() == 1;  // [], [1] and [1, 1] are all written
+  if (view.shape != want && !flat && !single)
     return Unexpected(name, view, "floats of shape " + tensor::ShapeToString(want));
   shape_.scale_dtype = view.dtype;
   shape_.scales.resize(static_cast<size_t>(view.elements()));
@@ -205,6 +212,7 @@ core::Status StoredLinear::ReadScales(std::string_view module) {
                            "; scales must be positive and finite");
     }
   }
+  if (per_tensor) shape_.scales.assign(static_cast<size_t>(shape_.n), shape_.scales[0]);
   return {};
 }
 

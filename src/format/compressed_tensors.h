@@ -7,9 +7,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "core/json.h"
+#include "core/pattern.h"
 #include "core/result.h"
 #include "format/model_folder.h"
 #include "format/safetensors.h"
@@ -24,16 +26,27 @@ int64_t PackedWords(int64_t codes, int bits);
 void PackRow(std::span<const int8_t> codes, int bits, std::span<int32_t> words);
 void UnpackRow(std::span<const int32_t> words, int bits, std::span<int8_t> codes);
 
-// The scheme of the modules that `targets` names: "Linear" for all that no other group names, or
-// exact names.
+// The scheme of the modules that `targets` names: "Linear" for all that no other group names, exact
+// names, or "re:" and a pattern (core/pattern.h).
 struct SchemeGroup {
   std::vector<std::string> targets;
   tensor::Scheme scheme;
 };
-// The quantization_config object of a folder with these groups; the `ignored` modules (exact names)
-// stay as they are. Only the classic keys, because other loaders refuse unknown ones.
+// The quantization_config object of a folder with these groups; the `ignored` modules (names or
+// patterns) stay as they are. Groups of both layouts make the folder "mixed-precision", each group
+// with its own format. Only the classic keys, because other loaders refuse unknown ones.
 core::Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
                                   const std::vector<std::string>& ignored);
+
+// The scheme of one linear module; 16 bits: it stays as it is.
+struct LayerScheme {
+  std::string module;
+  tensor::Scheme scheme;
+};
+// The same from the schemes of all linear modules of a model, lm_head included: one group for each
+// scheme, by exact names but for the largest, which is "Linear"; modules of 16 bits are ignored by
+// name. At least one is quantized.
+core::Json MakeQuantizationConfig(const std::vector<LayerScheme>& layers);
 
 // What the quantization_config of a folder says about one linear module
 // ("model.layers.0.self_attn.q_proj").
@@ -48,14 +61,24 @@ class QuantizationConfig {
   std::optional<tensor::Scheme> SchemeOf(std::string_view module) const;
 
  private:
+  struct Targets {
+    core::Status Add(const std::string& target);
+    bool Match(std::string_view module) const;  // by a pattern
+    std::unordered_set<std::string> names;
+    std::vector<core::Pattern> patterns;
+  };
+  struct Group {
+    Targets targets;
+    tensor::Scheme scheme;
+  };
   core::Status AddGroup(const core::Json& json, const std::string& folder_format);
-  std::vector<SchemeGroup> groups_;  // targets may also be "re:" and a pattern
-  std::vector<std::string> ignore_;
+  std::vector<Group> groups_;
+  Targets ignored_;
 };
 
 // The tensors that one quantized linear of `scheme` takes in the file, in the order in which octavo
 // writes them: MODULE.weight_packed, .weight_scale, .weight_shape (pack-quantized) or
-// MODULE.weight, .weight_scale (int-quantized).
+// MODULE.weight, .weight_scale (int-quantized). The scale of a per-tensor scheme is one number.
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
                                             const tensor::Scheme& scheme,
                                             tensor::DType scale_dtype);
@@ -63,14 +86,15 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
 core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const tensor::QuantizedTensor& weight,
                                   const tensor::Scheme& scheme);
 // A quantized linear of a folder, octavo's or llm-compressor's (codes down to -128), whose codes
-// are still in the file. The folder must outlive it.
+// are still in the file, in either layout: the tensors that are there say which. The folder must
+// outlive it.
 class StoredLinear {
  public:
   // Every shape and type is checked, every scale must be finite and positive; errors name the
   // tensor.
   static core::Result<StoredLinear> Open(const ModelFolder& folder, std::string_view module,
                                          const tensor::Scheme& scheme);
-  // Everything but the codes, which are left empty.
+  // Everything but the codes, which are left empty. A per-tensor scale is repeated for each output.
   const tensor::QuantizedTensor& shape() const { return shape_; }
   // Rows first <= n < first + codes.size() / K, as [rows, K]. Bits that no code may have are an
   // Error. Thread-safe.
@@ -84,7 +108,7 @@ class StoredLinear {
   StoredLinear() = default;
   core::Status OpenPacked(std::string_view module);
   core::Status OpenPlain(std::string_view module);
-  core::Status ReadScales(std::string_view module);
+  core::Status ReadScales(std::string_view module, bool per_tensor);
   const ModelFolder* folder_ = nullptr;
   std::string name_;  // of the tensor that holds the codes
   bool packed_ = false;

@@ -72,7 +72,8 @@ TEST(PackRow, UnpackGivesEveryCodeBack) {
 }
 
 TEST(QuantizationConfig, ReadsWhatItMakes) {
-  for (const char* name : {"w8a16", "w8a16-g64", "w4a16-g32", "w8a8", "w8a8-static"}) {
+  for (const char* name : {"w8a16", "w8a16-g64", "w4a16-g32", "w8a8", "w8a8-static", "w8a16-tensor",
+                           "w8a8-tensor", "w8a8-static-tensor"}) {
     const Scheme scheme = tensor::ParseScheme(name).value();
     const Json config = {
         {"quantization_config", MakeQuantizationConfig({{{"Linear"}, scheme}}, {"lm_head"})}};
@@ -122,7 +123,7 @@ TEST(QuantizationConfig, RefusesWhatItCannotRunByName) {
       {"/quant_method", "\"gptq\"", "quant_method 'gptq'"},
       {"/quant_method", "7", "'quant_method'"},
       {"/format", "\"nvfp4-pack-quantized\"", "format 'nvfp4-pack-quantized'"},
-      {"/format", "\"int-quantized\"", "format 'int-quantized' for w8a16"},
+      {"/format", "\"mixed-precision\"", "format 'mixed-precision'"},
       {"/quantization_status", "\"frozen\"", "'quantization_status' frozen"},
       {"/sparsity_config", R"({"format":"sparse-24-bitmask"})", "'sparsity_config'"},
       {"/transform_config", R"({"config_groups":{}})", "'transform_config'"},
@@ -139,6 +140,7 @@ TEST(QuantizationConfig, RefusesWhatItCannotRunByName) {
       {"/config_groups/group_0/weights/strategy", "\"group\"", "positive 'group_size'"},
       {"/config_groups/group_0/weights/dynamic", "true", "'dynamic': true"},
       {"/config_groups/group_0/weights/actorder", "\"group\"", "'actorder' group"},
+      {"/config_groups/group_0/weights/actorder", "\"dynamic\"", "'actorder' dynamic"},
       {"/config_groups/group_0/weights/secret", "1", "'secret'"},
       {"/config_groups/group_0/output_activations", R"({"num_bits":8})", "'output_activations'"},
       {"/config_groups/group_0/input_activations", R"({"num_bits":8,"strategy":"group"})",
@@ -147,9 +149,8 @@ TEST(QuantizationConfig, RefusesWhatItCannotRunByName) {
        "4 bits"},
       {"/config_groups/group_0/targets", "[\"Embedding\"]", "class 'Embedding'"},
       {"/config_groups/group_0/targets", "[7]", "'targets'"},
-      {"/config_groups/group_0/targets", "[\"re:(a|b)\"]", "pattern 're:(a|b)'"},
-      {"/ignore", R"(["re:\\d+"])", "pattern"},
-      {"/ignore", R"(["re:.*.*.*.*.*"])", "pattern"},
+      {"/config_groups/group_0/targets", "[\"re:(?!a)b\"]", "pattern '(?!a)b'"},
+      {"/ignore", R"(["re:\\bhead"])", "pattern '\\bhead'"},
       {"/ignore", "\"lm_head\"", "'ignore'"},
   };
   for (const auto& c : cases) {
@@ -157,6 +158,57 @@ TEST(QuantizationConfig, RefusesWhatItCannotRunByName) {
     EXPECT_NE(error.find(c.error), std::string::npos) << c.pointer << " got: " << error;
     EXPECT_EQ(error.find('\n'), std::string::npos);
   }
+}
+
+TEST(QuantizationConfig, MixedSchemesAreGroupsWithFormatsOfTheirOwn) {
+  const auto scheme = [](const char* name) { return tensor::ParseScheme(name).value(); };
+  const std::vector<LayerScheme> layers = {{"model.layers.0.self_attn.q_proj", scheme("w8a8")},
+                                           {"model.layers.0.self_attn.k_proj", scheme("w8a8")},
+                                           {"model.layers.0.mlp.up_proj", scheme("w4a16-g32")},
+                                           {"model.layers.0.mlp.down_proj", scheme("16")},
+                                           {"model.layers.1.self_attn.q_proj", scheme("w8a8")},
+                                           {"lm_head", scheme("w8a16")}};
+  const Json made = MakeQuantizationConfig(layers);
+  EXPECT_EQ(made["format"], "mixed-precision");
+  EXPECT_EQ(made["config_groups"].size(), 3U);
+  EXPECT_EQ(made["config_groups"]["group_0"]["targets"], Json::array({"Linear"}));
+  EXPECT_EQ(made["config_groups"]["group_0"]["format"], "int-quantized");
+  EXPECT_EQ(made["config_groups"]["group_1"]["format"], "pack-quantized");
+  EXPECT_EQ(made["ignore"], Json::array({"model.layers.0.mlp.down_proj"}));
+  const auto parsed = QuantizationConfig::Parse({{"quantization_config", made}});
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message();
+  for (const LayerScheme& layer : layers) {
+    const auto got = parsed.value().SchemeOf(layer.module);
+    EXPECT_EQ(got.value_or(scheme("16")), layer.scheme) << layer.module;
+  }
+  // One layout: the folder's format is that of all, as older readers want it.
+  EXPECT_EQ(MakeQuantizationConfig({{"a", scheme("w8a16")}, {"b", scheme("w4a16-g64")}})["format"],
+            "pack-quantized");
+}
+
+// As llm-compressor writes them: one group by a pattern with choices, another by a class.
+TEST(QuantizationConfig, ANameBeatsAPatternAndAPatternTheClass) {
+  Json config = Usual();
+  Json& groups = config["quantization_config"]["config_groups"];
+  groups["group_1"] = groups["group_0"];
+  groups["group_1"]["targets"] = {R"(re:.*\.(q|k|v)_proj$)"};
+  groups["group_1"]["weights"]["strategy"] = "group";
+  groups["group_1"]["weights"]["group_size"] = 128;
+  groups["group_2"] = groups["group_0"];
+  groups["group_2"]["targets"] = {"model.layers.3.self_attn.v_proj"};
+  groups["group_2"]["weights"]["strategy"] = "tensor";
+  groups["group_2"]["weights"]["actorder"] = "static";
+  config["quantization_config"]["ignore"] = {R"(re:model\.layers\.([01])\..*)", "lm_head"};
+  const auto parsed = QuantizationConfig::Parse(config);
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message();
+  const auto name = [&](const char* module) {
+    return tensor::SchemeName(parsed.value().SchemeOf(module).value_or(Scheme{}));
+  };
+  EXPECT_EQ(name("model.layers.2.self_attn.v_proj"), "w8a16-g128");
+  EXPECT_EQ(name("model.layers.3.self_attn.v_proj"), "w8a16-tensor");
+  EXPECT_EQ(name("model.layers.3.self_attn.o_proj"), "w8a16");
+  EXPECT_EQ(name("model.layers.1.self_attn.o_proj"), "16");
+  EXPECT_EQ(name("model.layers.11.self_attn.o_proj"), "w8a16");
 }
 
 // A folder with one linear module "m" written as `scheme`.
@@ -210,7 +262,9 @@ TEST_F(QuantizedLinear, RoundTripsInEveryLayout) {
   } cases[] = {{kW8A16, 37, DType::kF16},
                {{8, 16, Activations::kFloat}, 48, DType::kBF16},
                {kW4A16G32, 64, DType::kF16},
-               {kW8A8, 37, DType::kF32}};
+               {kW8A8, 37, DType::kF32},
+               {{8, 0, Activations::kFloat, true}, 37, DType::kF16},
+               {{8, 0, Activations::kDynamicPerToken, true}, 37, DType::kF32}};
   for (const auto& c : cases) {
     QuantizedTensor weight;
     weight.n = 3;
@@ -223,7 +277,7 @@ TEST_F(QuantizedLinear, RoundTripsInEveryLayout) {
       weight.codes.push_back(static_cast<int8_t>(i % span - span / 2));
     }
     for (int64_t i = 0; i < weight.n * weight.groups(); ++i) {
-      weight.scales.push_back(0.25F * static_cast<float>(i + 1));
+      weight.scales.push_back(0.25F * static_cast<float>(c.scheme.per_tensor ? 1 : i + 1));
     }
     const auto folder = Write(weight, c.scheme);
     ASSERT_TRUE(folder.ok()) << folder.error().message();
@@ -268,6 +322,30 @@ TEST_F(QuantizedLinear, HostilePartsAreRefusedByName) {
   }
   EXPECT_NE(ReadPacked({0, 0}, {1}, {1, 5}, {8, 2, Activations::kFloat}).find("does not divide"),
             std::string::npos);
+}
+
+// llm-compressor's scales of one number are [1]; older folders have [] and flat scales have [N].
+TEST_F(QuantizedLinear, ScalesOfEveryShapeThatIsWritten) {
+  const Scheme per_tensor = {8, 0, Activations::kDynamicPerToken, true};
+  const auto read = [&](const tensor::Shape& shape, const std::vector<float>& scales,
+                        const Scheme& scheme) {
+    const auto folder =
+        Write({{"m.weight", DType::kI8, {2, 1}}, {"m.weight_scale", DType::kF32, shape}},
+              {"xy", Bytes(scales)});
+    if (!folder.ok()) return folder.error().message();
+    const auto linear = ReadQuantizedLinear(folder.value(), "m", scheme);
+    if (!linear.ok()) return linear.error().message();
+    return "read " + std::to_string(linear.value().scales[0] + 10 * linear.value().scales[1]);
+  };
+  EXPECT_EQ(read({1}, {3}, per_tensor), "read 33.000000");
+  EXPECT_EQ(read({}, {3}, per_tensor), "read 33.000000");
+  EXPECT_EQ(read({1, 1}, {3}, per_tensor), "read 33.000000");
+  EXPECT_EQ(read({2, 1}, {3, 4}, kW8A8), "read 43.000000");
+  EXPECT_EQ(read({2}, {3, 4}, kW8A8), "read 43.000000");
+  EXPECT_NE(read({1}, {3}, kW8A8).find("expected floats of shape [2, 1]"), std::string::npos);
+  EXPECT_NE(read({2, 1}, {3, 4}, per_tensor).find("expected floats of shape [1]"),
+            std::string::npos);
+  EXPECT_NE(read({1}, {-3}, per_tensor).find("positive and finite"), std::string::npos);
 }
 
 TEST_F(QuantizedLinear, OtherTypesAndExtraTensorsAreRefused) {

@@ -1,7 +1,6 @@
 #include "format/gguf.h"
 
 #include <algorithm>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -25,19 +24,10 @@ struct ForeignType {
   std::string_view name;
 };
 constexpr ForeignType kForeignTypes[] = {
-    {6, "Q5_0"},   {7, "Q5_1"},    {9, "Q8_1"},   {10, "Q2_K"},    {11, "Q3_K"},   {12, "Q4_K"},
-    {13, "Q5_K"},  {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
-    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {24, "I8"},
-    {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},  {34, "TQ1_0"},
-    {35, "TQ2_0"}, {39, "MXFP4"},  {40, "NVFP4"}};
-
-std::optional<GgufType> KnownType(uint32_t id) {
-  for (const GgufType type : {GgufType::kF32, GgufType::kF16, GgufType::kQ4_0, GgufType::kQ4_1,
-                              GgufType::kQ8_0, GgufType::kBF16}) {
-    if (static_cast<uint32_t>(type) == id) return type;
-  }
-  return std::nullopt;
-}
+    {9, "Q8_1"},     {10, "Q2_K"},  {11, "Q3_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"},
+    {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"},
+    {24, "I8"},      {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},
+    {34, "TQ1_0"},   {35, "TQ2_0"}, {39, "MXFP4"},  {40, "NVFP4"}};
 
 core::Error UnknownType(uint32_t id) {
   std::string name = fmt::format("number {}", id);
@@ -45,9 +35,8 @@ core::Error UnknownType(uint32_t id) {
     if (type.id == id) name = type.name;
   }
   return core::Unsupported(
-      fmt::format("type {}; octavo reads F32, F16, BF16, Q8_0, Q4_0 and Q4_1; take an F16, BF16 or "
-                  "Q8_0 file of "
-                  "this model",
+      fmt::format("type {}; octavo reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K "
+                  "and Q6_K; take an F16, BF16 or Q8_0 file of this model",
                   name));
 }
 
@@ -101,7 +90,7 @@ core::Status ReadLayout(GgufCursor& cursor, TensorInfo& info) {
     shape.insert(shape.begin(), dimension);
   }
   OCTAVO_TRY(const uint32_t type_id, cursor.Read<uint32_t>());
-  const auto type = KnownType(type_id);
+  const auto type = GgufTypeOf(type_id);
   if (!type) return UnknownType(type_id);
   info.tensor.type = *type;
   const GgufBlock& block = BlockOf(*type);

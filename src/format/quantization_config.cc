@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -31,6 +32,11 @@ std::string_view FormatOf(const Scheme& scheme) {
   return scheme.activations == Activations::kFloat ? "pack-quantized" : "int-quantized";
 }
 
+const char* WeightStrategy(const Scheme& scheme) {
+  if (scheme.per_tensor) return "tensor";
+  return scheme.group_size > 0 ? "group" : "channel";
+}
+
 Json MakeGroup(const SchemeGroup& group) {
   const Scheme& scheme = group.scheme;
   const bool is_static = scheme.activations == Activations::kStaticPerTensor;
@@ -38,8 +44,8 @@ Json MakeGroup(const SchemeGroup& group) {
   if (scheme.activations != Activations::kFloat)
     activations = MakeArguments(8, is_static ? "tensor" : "token", 0, !is_static);
   return {{"targets", group.targets},
-          {"weights", MakeArguments(scheme.weight_bits, scheme.group_size > 0 ? "group" : "channel",
-                                    scheme.group_size, false)},
+          {"weights",
+           MakeArguments(scheme.weight_bits, WeightStrategy(scheme), scheme.group_size, false)},
           {"input_activations", std::move(activations)},
           {"output_activations", nullptr}};
 }
@@ -75,16 +81,21 @@ core::Status ReadWeights(const Json& weights, Scheme& scheme) {
   if (bits.value_or(8) != 8 && *bits != 4)
     return core::Unsupported("'num_bits' " + std::to_string(*bits) + "; octavo runs 8 and 4");
   scheme.weight_bits = static_cast<int>(bits.value_or(8));
-  if (order && *order == "group")
-    return core::Unsupported("'actorder' group, whose columns lie in another order");
+  // "static" and "dynamic" are newer names of "weight" and "group".
+  if (order && *order != "weight" && *order != "static") {
+    return core::Unsupported("'actorder' " + core::Printable(*order) +
+                             ", whose columns lie in another order; octavo runs weight (static)");
+  }
   const std::string kind = strategy.value_or(group_size.value_or(0) > 0 ? "group" : "channel");
   if (kind == "group") {
     if (group_size.value_or(0) < 1)
       return core::Invalid("'strategy' group needs a positive 'group_size'");
     scheme.group_size = *group_size;
+  } else if (kind == "tensor") {
+    scheme.per_tensor = true;
   } else if (kind != "channel") {
     return core::Unsupported("weight 'strategy' " + core::Printable(kind) +
-                             "; octavo runs channel and group");
+                             "; octavo runs channel, group and tensor");
   }
   return {};
 }
@@ -108,74 +119,28 @@ core::Status ReadActivations(const Json& activations, Scheme& scheme) {
   return {};
 }
 
-// Whether the start of `text` matches, as Python's re.match has it. Plain text, '.', '*', '\.', a
-// leading '^' and a final '$' are all that the patterns of published checkpoints need; CheckPattern
-// refuses others and bounds the time that this can take.
-bool MatchesPattern(std::string_view pattern, std::string_view text) {
-  if (pattern.empty()) return true;
-  if (pattern == "$") return text.empty();
-  const bool escaped = pattern.size() > 1 && pattern[0] == '\\';
-  const size_t width = escaped ? 2 : 1;
-  const bool starred = pattern.size() > width && pattern[width] == '*';
-  const auto fits = [&](char c) {
-    return escaped ? c == pattern[1] : pattern[0] == '.' || pattern[0] == c;
-  };
-  if (!starred)
-    return !text.empty() && fits(text[0]) && MatchesPattern(pattern.substr(width), text.substr(1));
-  const std::string_view rest = pattern.substr(width + 1);
-  for (size_t i = 0;; ++i) {
-    if (MatchesPattern(rest, text.substr(i))) return true;
-    if (i == text.size() || !fits(text[i])) return false;
-  }
-}
-
-bool Matches(std::string_view target, std::string_view module) {
-  if (target.substr(0, 3) != "re:") return target == module;
-  std::string_view pattern = target.substr(3);
-  if (!pattern.empty() && pattern.front() == '^') pattern.remove_prefix(1);
-  return MatchesPattern(pattern, module);
-}
-
-// Whether a backslash stands before a letter or digit, where it makes a class of characters.
-bool HasClassEscape(std::string_view pattern) {
-  for (size_t i = 0; i + 1 < pattern.size(); ++i) {
-    if (pattern[i] == '\\' && std::isalnum(static_cast<unsigned char>(pattern[++i])) != 0)
-      return true;
-  }
-  return false;
-}
-
-core::Status CheckPattern(const std::string& target) {
-  if (target.substr(0, 3) != "re:") return {};
-  const auto stars = std::count(target.begin(), target.end(), '*');
-  if (target.size() > 256 || stars > 4 || target.find_first_of("()[]{}|+?") != std::string::npos ||
-      HasClassEscape(target)) {
-    return core::Unsupported("pattern '" + core::Printable(target) +
-                             "'; octavo reads plain text, '.', '\\.' and '*' in patterns");
-  }
-  return {};
-}
+constexpr std::string_view kPatternMark = "re:";
+constexpr std::string_view kLinearClass = "Linear";
 
 // Names of classes begin with a capital and have no dot; "Linear" is the one that octavo runs
 // quantized.
-core::Status CheckTarget(const std::string& target) {
+core::Status CheckClass(const std::string& target) {
   const bool is_class = !target.empty() &&
                         std::isupper(static_cast<unsigned char>(target[0])) != 0 &&
                         target.find('.') == std::string::npos;
-  if (is_class && target != "Linear") {
-    return core::Unsupported("class '" + core::Printable(target) +
-                             "'; octavo runs quantized Linear layers");
-  }
-  return CheckPattern(target);
+  if (!is_class || target == kLinearClass) return {};
+  return core::Unsupported("class '" + core::Printable(target) +
+                           "'; octavo runs quantized Linear layers");
 }
 
-// Formats pair with schemes.
-core::Status CheckFormat(const std::string& format, const Scheme& scheme) {
-  const std::string_view expected = FormatOf(scheme);
-  if (format == expected) return {};
-  return core::Unsupported("format '" + core::Printable(format) + "' for " +
-                           tensor::SchemeName(scheme) + "; octavo reads it as " +
-                           std::string(expected));
+// Where codes lie: the readers of both layouts look at the tensors that are there, so either may
+// hold any scheme.
+core::Status CheckFormat(const std::string& format) {
+  for (const std::string_view known : {"pack-quantized", "int-quantized", "naive-quantized"}) {
+    if (format == known) return {};
+  }
+  return core::Unsupported("format '" + core::Printable(format) +
+                           "'; octavo reads pack-quantized, int-quantized and naive-quantized");
 }
 
 // Parts of the configuration that would change what a layer computes, beside its groups.
@@ -213,6 +178,31 @@ Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
           {"global_compression_ratio", nullptr}};
 }
 
+Json MakeQuantizationConfig(const std::vector<LayerScheme>& layers) {
+  std::vector<SchemeGroup> groups;
+  std::vector<std::string> ignored;
+  for (const LayerScheme& layer : layers) {
+    if (layer.scheme.weight_bits == 16) {
+      ignored.push_back(layer.module);
+      continue;
+    }
+    const auto same = [&](const SchemeGroup& group) { return group.scheme == layer.scheme; };
+    const auto found = std::find_if(groups.begin(), groups.end(), same);
+    if (found == groups.end()) {
+      groups.push_back({{layer.module}, layer.scheme});
+    } else {
+      found->targets.push_back(layer.module);
+    }
+  }
+  OCTAVO_CHECK(!groups.empty());
+  // The class stands for the many, which keeps the object readable; of equals, the first.
+  const auto fewer = [](const SchemeGroup& a, const SchemeGroup& b) {
+    return a.targets.size() < b.targets.size();
+  };
+  std::max_element(groups.begin(), groups.end(), fewer)->targets = {std::string(kLinearClass)};
+  return MakeQuantizationConfig(groups, ignored);
+}
+
 core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
   QuantizationConfig out;
   const Json* object = core::Find(config, "quantization_config");
@@ -227,9 +217,9 @@ core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
     OCTAVO_RETURN_IF_ERROR(RefuseExtras(*object));
     OCTAVO_TRY(const std::string format, core::GetString(*object, "format"));
     if (core::Find(*object, "ignore") != nullptr) {
-      OCTAVO_TRY(out.ignore_, core::GetStrings(*object, "ignore"));
-      for (const std::string& pattern : out.ignore_)
-        OCTAVO_RETURN_IF_ERROR(CheckPattern(pattern).Context("ignore"));
+      OCTAVO_TRY(const auto ignored, core::GetStrings(*object, "ignore"));
+      for (const std::string& target : ignored)
+        OCTAVO_RETURN_IF_ERROR(out.ignored_.Add(target).Context("ignore"));
     }
     const Json* groups = core::Find(*object, "config_groups");
     if (groups == nullptr || !groups->is_object())
@@ -246,12 +236,14 @@ core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
 }
 
 core::Status QuantizationConfig::AddGroup(const Json& json, const std::string& folder_format) {
-  SchemeGroup group;
+  Group group;
   OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(
       json, {"targets", "weights", "input_activations", "output_activations", "format"}));
-  OCTAVO_TRY(group.targets, core::GetStrings(json, "targets"));
-  for (const std::string& target : group.targets)
-    OCTAVO_RETURN_IF_ERROR(CheckTarget(target).Context("targets"));
+  OCTAVO_TRY(const auto targets, core::GetStrings(json, "targets"));
+  for (const std::string& target : targets) {
+    OCTAVO_RETURN_IF_ERROR(CheckClass(target).Context("targets"));
+    OCTAVO_RETURN_IF_ERROR(group.targets.Add(target).Context("targets"));
+  }
   const Json* weights = core::Find(json, "weights");
   if (weights == nullptr) return core::Unsupported("a group without 'weights'");
   OCTAVO_RETURN_IF_ERROR(ReadWeights(*weights, group.scheme).Context("weights"));
@@ -262,30 +254,41 @@ core::Status QuantizationConfig::AddGroup(const Json& json, const std::string& f
   if (core::Find(json, "output_activations") != nullptr)
     return core::Unsupported("quantized 'output_activations'");
   OCTAVO_TRY(const auto format, core::GetOptionalString(json, "format"));
-  OCTAVO_RETURN_IF_ERROR(CheckFormat(format.value_or(folder_format), group.scheme));
+  OCTAVO_RETURN_IF_ERROR(CheckFormat(format.value_or(folder_format)));
   groups_.push_back(std::move(group));
   return {};
 }
 
-std::optional<Scheme> QuantizationConfig::SchemeOf(std::string_view module) const {
-  for (const std::string& target : ignore_) {
-    if (Matches(target, module)) return std::nullopt;
+core::Status QuantizationConfig::Targets::Add(const std::string& target) {
+  if (!target.starts_with(kPatternMark)) {
+    names.insert(target);
+    return {};
   }
-  // An exact name or a pattern is more specific than the class.
-  for (const SchemeGroup& group : groups_) {
-    for (const std::string& target : group.targets) {
-      if (target != "Linear" && Matches(target, module)) return group.scheme;
-    }
+  OCTAVO_TRY(core::Pattern pattern,
+             core::Pattern::Parse(std::string_view(target).substr(kPatternMark.size())));
+  patterns.push_back(std::move(pattern));
+  return {};
+}
+
+bool QuantizationConfig::Targets::Match(std::string_view module) const {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const core::Pattern& pattern) { return pattern.MatchesStart(module); });
+}
+
+std::optional<Scheme> QuantizationConfig::SchemeOf(std::string_view module) const {
+  const std::string name(module);
+  if (ignored_.names.contains(name) || ignored_.Match(module)) return std::nullopt;
+  // From the most specific to the least: a name, a pattern, the class.
+  for (const Group& group : groups_) {
+    if (group.targets.names.contains(name)) return group.scheme;
+  }
+  for (const Group& group : groups_) {
+    if (group.targets.Match(module)) return group.scheme;
   }
   // "Linear" is a class of modules; the embedding, which a tied head shares, is of another.
-  constexpr std::string_view kEmbedding = "embed_tokens";
-  if (module.size() >= kEmbedding.size() &&
-      module.substr(module.size() - kEmbedding.size()) == kEmbedding) {
-    return std::nullopt;
-  }
-  for (const SchemeGroup& group : groups_) {
-    if (std::find(group.targets.begin(), group.targets.end(), "Linear") != group.targets.end())
-      return group.scheme;
+  if (module.ends_with("embed_tokens")) return std::nullopt;
+  for (const Group& group : groups_) {
+    if (group.targets.names.contains(std::string(kLinearClass))) return group.scheme;
   }
   return std::nullopt;
 }

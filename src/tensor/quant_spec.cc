@@ -23,22 +23,30 @@ constexpr Family kFamilies[] = {
     {"w4a8", {4, 0, Activations::kDynamicPerToken}, true},
 };
 
+constexpr std::string_view kPerTensor = "-tensor";
+
 core::Error UnknownScheme(std::string_view name) {
   return core::Usage(
       "unknown scheme '" + core::Printable(name) +
-      "'; known: w8a16, w8a16-gN, w8a8, w8a8-static, w4a16-gN, w4a8-gN (N inputs share a scale)");
+      "'; known: w8a16, w8a16-gN, w8a8, w8a8-static, w4a16-gN, w4a8-gN (N inputs share a scale), "
+      "w8a16-tensor, w8a8-tensor, w8a8-static-tensor (all weights do)");
 }
 
 }  // namespace
 
 core::Result<Scheme> ParseScheme(std::string_view name) {
-  const size_t dash = name.rfind("-g");
-  const std::string_view family_name = name.substr(0, dash);
+  const bool per_tensor = name.ends_with(kPerTensor);
+  const std::string_view grouped =
+      per_tensor ? name.substr(0, name.size() - kPerTensor.size()) : name;
+  const size_t dash = grouped.rfind("-g");
+  const std::string_view family_name = grouped.substr(0, dash);
   for (const Family& family : kFamilies) {
     if (family.name != family_name) continue;
     Scheme scheme = family.scheme;
+    scheme.per_tensor = per_tensor;
+    if (per_tensor && (dash != std::string_view::npos || scheme.weight_bits != 8)) break;
     if (dash != std::string_view::npos) {
-      const std::string_view digits = name.substr(dash + 2);
+      const std::string_view digits = grouped.substr(dash + 2);
       const auto [end, error] =
           std::from_chars(digits.data(), digits.data() + digits.size(), scheme.group_size);
       if (!family.grouped || error != std::errc() || end != digits.data() + digits.size() ||
@@ -62,6 +70,7 @@ std::string SchemeName(const Scheme& scheme) {
       continue;
     std::string name(family.name);
     if (scheme.group_size > 0) name += "-g" + std::to_string(scheme.group_size);
+    if (scheme.per_tensor) name += kPerTensor;
     return name;
   }
   return "unknown";

@@ -19,12 +19,14 @@ struct Scheme {
   int weight_bits = 16;    // 16 (kept as stored), 8 or 4
   int64_t group_size = 0;  // inputs per scale; 0 means one scale per output channel
   Activations activations = Activations::kFloat;
+  bool per_tensor = false;  // one scale for the whole weight (group_size is 0): for comparison
 
   bool operator==(const Scheme&) const = default;
 };
 
-// "w8a16", "w8a16-g128", "w8a8", "w8a8-static", "w4a16-g64", "w4a8-g32", and "16" for a layer that
-// stays as it is. An unknown name is a Usage error that lists the known ones.
+// "w8a16", "w8a16-g128", "w8a8", "w8a8-static", "w4a16-g64", "w4a8-g32", those without a group size
+// also with "-tensor" behind them, and "16" for a layer that stays as it is. An unknown name is a
+// Usage error that lists the known ones.
 core::Result<Scheme> ParseScheme(std::string_view name);
 std::string SchemeName(const Scheme& scheme);
 

@@ -91,8 +91,8 @@ TEST(ScaleDType, IsF32WhereF16WouldLoseBits) {
 }
 
 TEST(ParseScheme, ReadsEveryNameThatItWrites) {
-  for (const char* name :
-       {"16", "w8a16", "w8a16-g128", "w8a8", "w8a8-static", "w4a16-g64", "w4a8-g32"}) {
+  for (const char* name : {"16", "w8a16", "w8a16-g128", "w8a8", "w8a8-static", "w4a16-g64",
+                           "w4a8-g32", "w8a16-tensor", "w8a8-tensor", "w8a8-static-tensor"}) {
     const auto scheme = ParseScheme(name);
     ASSERT_TRUE(scheme.ok()) << name;
     EXPECT_EQ(SchemeName(scheme.value()), name);
@@ -100,8 +100,9 @@ TEST(ParseScheme, ReadsEveryNameThatItWrites) {
 }
 
 TEST(ParseScheme, RefusesOthersAndSaysWhichThereAre) {
-  for (const char* name : {"", "w8", "w8a16-g", "w8a16-g0", "w8a16-g-4", "w8a16-g12x", "w8a8-g32",
-                           "W8A16", "w8a16-g99999999999999999999"}) {
+  for (const char* name :
+       {"", "w8", "w8a16-g", "w8a16-g0", "w8a16-g-4", "w8a16-g12x", "w8a8-g32", "W8A16",
+        "w8a16-g99999999999999999999", "16-tensor", "w8a16-g32-tensor", "w4a8-tensor", "-tensor"}) {
     const auto scheme = ParseScheme(name);
     ASSERT_FALSE(scheme.ok()) << name;
     EXPECT_EQ(scheme.error().code(), core::ErrorCode::kUsage);

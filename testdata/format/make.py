@@ -24,6 +24,29 @@ def raw_blocks(rng, kind):
     return data.reshape(ROWS, -1)
 
 
+def write_block_types():
+    """The types that octavo reads but does not write, two blocks wide, and what gguf-py says they are worth."""
+    rng = np.random.default_rng(2)
+    writer = gguf.GGUFWriter(HERE / "block_types.gguf", "llama")
+    expected = {}
+    for kind in (Type.Q5_0, Type.Q5_1, Type.Q4_K, Type.Q5_K, Type.Q6_K):
+        elements, size = GGML_QUANT_SIZES[kind]
+        data = rng.integers(0, 256, (ROWS, 2, size), dtype=np.uint8)
+        starts = {Type.Q5_0: (0,), Type.Q6_K: (208,)}.get(kind, (0, 2))
+        for start in starts:
+            halves = rng.choice(np.array([0.01, -0.37, 6e-8, 0.0, 1000.0, 3.3e-5], dtype=np.float16), (ROWS, 2, 1))
+            data[:, :, start : start + 2] = halves.view(np.uint8)
+        data = data.reshape(ROWS, -1)
+        name = f"tensor.{kind.name.lower()}"
+        writer.add_tensor(name, data, raw_dtype=kind)
+        expected[name] = gguf.dequantize(data, kind).astype(np.float32)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_file(expected, HERE / "block_types_expected.safetensors")
+
+
 def write_gguf():
     rng = np.random.default_rng(1)
     writer = gguf.GGUFWriter(HERE / "types.gguf", "llama")
@@ -116,5 +139,6 @@ def write_divisors():
 
 
 write_gguf()
+write_block_types()
 write_safetensors()
 write_divisors()
