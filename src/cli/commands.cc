@@ -16,6 +16,7 @@
   X(Pull)                  \
   X(Calibrate)             \
   X(Quantize)              \
+  X(Export)                \
   X(Eval)                  \
   X(Gate)                  \
   X(Promote)               \

@@ -14,12 +14,17 @@ namespace octavo::hub {
 // How many elements are held in f32 at a time.
 inline constexpr int64_t kPieceElements = int64_t{1} << 18;
 
+// Whether `dtype` can hold the values: a finite one beyond its range is an Error that names the
+// tensor, the index (`first`: that of values[0] in its tensor) and the option that helps; NaN and
+// infinities stay what they are.
+core::Status CheckRange(std::string_view tensor, int64_t first, std::span<const float> values,
+                        tensor::DType dtype, std::string_view remedy);
+
 // Rounds f32 values half to even and appends them to a file. One per file; not thread-safe.
 class FloatAppender {
  public:
   explicit FloatAppender(format::SafetensorsWriter& writer) : writer_(writer) {}
-  // `first`: index of values[0] in its tensor. A finite value beyond the range of `dtype` is an
-  // Error that names the tensor and the index; NaN and infinities stay what they are.
+  // Values that `dtype` cannot hold are an Error, as CheckRange has it.
   core::Status Append(std::string_view tensor, int64_t first, std::span<const float> values,
                       tensor::DType dtype);
 

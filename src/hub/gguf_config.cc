@@ -212,6 +212,14 @@ bool HasBias(const GgufFile& file, std::string_view module) {
 
 }  // namespace
 
+const ImportedArchitecture* FindHfArchitecture(std::string_view hf_class) {
+  if (hf_class == "MistralForCausalLM") hf_class = "LlamaForCausalLM";
+  for (const ImportedArchitecture& architecture : kArchitectures) {
+    if (architecture.hf_class == hf_class) return &architecture;
+  }
+  return nullptr;
+}
+
 core::Result<GgufModel> ReadGgufModel(const GgufFile& file) {
   GgufModel model;
   OCTAVO_TRY(model.architecture, FindArchitecture(file));

@@ -1,7 +1,9 @@
 // config.json and generation_config.json from the metadata of a GGUF file.
 #pragma once
 
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/json.h"
 #include "core/result.h"
@@ -9,7 +11,7 @@
 
 namespace octavo::hub {
 
-// One architecture that octavo imports: what GGUF calls it and what Hugging Face does.
+// One architecture that octavo imports and exports: what GGUF calls it and what Hugging Face does.
 struct ImportedArchitecture {
   std::string_view gguf;
   std::string_view hf_class;
@@ -17,6 +19,9 @@ struct ImportedArchitecture {
   bool permuted;  // rows of Q and K are interleaved, see format::RowOrder
   bool qk_norm;
 };
+
+// By the class that config.json names; nullptr: none of ours.
+const ImportedArchitecture* FindHfArchitecture(std::string_view hf_class);
 
 // The dimensions that the rest of the import needs.
 struct GgufModel {
@@ -39,5 +44,8 @@ core::Result<GgufModel> ReadGgufModel(const format::GgufFile& file);
 // in its place (`rope_freqs.weight`, one for each pair of dimensions); an Error when no published
 // setting gives them. Formula: transformers, modeling_rope_utils.py, llama3.
 core::Result<core::Json> RecoverLlama3Scaling(std::span<const float> divisors, double theta);
+// The other way, for `count` pairs; `scaling` as config.json has it.
+core::Result<std::vector<float>> Llama3Divisors(const core::Json& scaling, double theta,
+                                                int64_t count);
 
 }  // namespace octavo::hub

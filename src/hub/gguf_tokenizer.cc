@@ -1,11 +1,14 @@
 #include "hub/gguf_tokenizer.h"
 
+#include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
 #include "core/bytes.h"
 #include "hub/pre_tokenizers.h"
+#include "hub/sentencepiece.h"
 
 namespace octavo::hub {
 namespace {
@@ -16,6 +19,7 @@ using format::GgufFile;
 constexpr char kTokensKey[] = "tokenizer.ggml.tokens";
 constexpr char kTypesKey[] = "tokenizer.ggml.token_type";
 constexpr char kMergesKey[] = "tokenizer.ggml.merges";
+constexpr char kScoresKey[] = "tokenizer.ggml.scores";
 
 // Values of tokenizer.ggml.token_type.
 enum TokenType : int64_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
@@ -29,7 +33,7 @@ core::Result<bool> GetFlag(const GgufFile& file, std::string_view key, bool abse
   return core::Invalid(fmt::format("metadata key '{}' is not a boolean", key));
 }
 
-core::Status CheckModelKind(const GgufFile& file) {
+core::Result<bool> IsSentencePiece(const GgufFile& file) {
   constexpr char kKey[] = "tokenizer.ggml.model";
   if (file.FindValue(kKey) == nullptr) {
     return core::NotFound(fmt::format(
@@ -37,11 +41,11 @@ core::Status CheckModelKind(const GgufFile& file) {
         kKey));
   }
   OCTAVO_TRY(const std::string kind, file.GetString(kKey));
-  if (kind == "gpt2") return {};
-  return core::Unsupported(fmt::format(
-      "metadata key '{}' is '{}'{}; octavo rebuilds only gpt2 (byte-level BPE); pull the "
-      "model's Hugging Face folder instead",
-      kKey, core::Printable(kind), kind == "llama" ? " (SentencePiece)" : ""));
+  if (kind == "gpt2" || kind == "llama") return kind == "llama";
+  return core::Unsupported(
+      fmt::format("metadata key '{}' is '{}'; octavo rebuilds gpt2 (byte-level BPE) and llama "
+                  "(SentencePiece); pull the model's Hugging Face folder instead",
+                  kKey, core::Printable(kind)));
 }
 
 core::Result<Vocabulary> IndexTokens(const std::vector<std::string>& tokens, int64_t vocab_size) {
@@ -62,7 +66,8 @@ core::Result<Vocabulary> IndexTokens(const std::vector<std::string>& tokens, int
   return ids;
 }
 
-core::Result<std::vector<int64_t>> ReadTypes(const GgufFile& file, size_t tokens) {
+core::Result<std::vector<int64_t>> ReadTypes(const GgufFile& file, size_t tokens,
+                                             bool sentencepiece) {
   const format::GgufValue* value = file.FindValue(kTypesKey);
   if (value == nullptr) return std::vector<int64_t>(tokens, kNormal);
   const auto* list = std::get_if<format::GgufArray>(value);
@@ -73,11 +78,10 @@ core::Result<std::vector<int64_t>> ReadTypes(const GgufFile& file, size_t tokens
   }
   for (size_t i = 0; i < tokens; ++i) {
     const int64_t type = (*types)[i];
-    if (type >= kNormal && type <= kUnused) continue;
+    if (type >= kNormal && type <= (sentencepiece ? kByte : kUnused)) continue;
     return core::Unsupported(
-        fmt::format("metadata key '{}': token {} is of type {}, which byte-level "
-                    "BPE does not have",
-                    kTypesKey, i, type));
+        fmt::format("metadata key '{}': token {} is of type {}, which {} does not have", kTypesKey,
+                    i, type, sentencepiece ? "SentencePiece" : "byte-level BPE"));
   }
   return *types;
 }
@@ -209,42 +213,95 @@ core::Result<Json> MakeConfig(const GgufFile& file, const GgufModel& model, bool
   return config;
 }
 
-}  // namespace
+core::Result<std::vector<double>> ReadScores(const GgufFile& file, size_t tokens) {
+  const format::GgufValue* value = file.FindValue(kScoresKey);
+  const auto* list = value == nullptr ? nullptr : std::get_if<format::GgufArray>(value);
+  const auto* scores = list == nullptr ? nullptr : std::get_if<std::vector<double>>(list);
+  if (scores == nullptr || scores->size() != tokens ||
+      !std::all_of(scores->begin(), scores->end(), [](double s) { return std::isfinite(s); })) {
+    return core::Invalid(
+        fmt::format("metadata key '{}' must be a list of {} finite floats", kScoresKey, tokens));
+  }
+  return *scores;
+}
 
-core::Result<TokenizerFiles> ReadGgufTokenizer(const GgufFile& file, const GgufModel& model) {
-  OCTAVO_RETURN_IF_ERROR(CheckModelKind(file));
+// What differs between the two kinds of vocabulary: everything but the tokens themselves.
+struct Kind {
+  Json normalizer;
+  Json pre_tokenizer;
+  Json decoder;
+  Json merges;
+  Json unknown;  // the token for what the vocabulary lacks, or null
+  bool byte_fallback = false;
+  bool ignore_merges = false;
+  bool adds_bos = false;  // where the file does not say
+};
+
+core::Result<Kind> ByteLevelKind(const GgufFile& file, const Vocabulary& ids) {
   OCTAVO_TRY(const std::string pre_name, file.GetString("tokenizer.ggml.pre"));
   OCTAVO_TRY(const bool prefix_space, GetFlag(file, "tokenizer.ggml.add_space_prefix", false));
   OCTAVO_TRY(PreTokenizer pre, FindPreTokenizer(pre_name, prefix_space));
+  Kind kind;
+  OCTAVO_TRY(kind.merges, MakeMerges(file, ids));
+  kind.normalizer = std::move(pre.normalizer);
+  kind.pre_tokenizer = std::move(pre.json);
+  kind.decoder = {{"type", "ByteLevel"},
+                  {"add_prefix_space", true},
+                  {"trim_offsets", true},
+                  {"use_regex", true}};
+  kind.ignore_merges = pre.ignore_merges;
+  kind.adds_bos = pre.adds_bos;
+  return kind;
+}
+
+core::Result<Kind> SentencePieceKind(const GgufFile& file, const Vocabulary& ids,
+                                     const std::vector<std::string>& tokens,
+                                     const std::vector<int64_t>& types) {
+  OCTAVO_TRY(const bool prefix_space, GetFlag(file, "tokenizer.ggml.add_space_prefix", true));
+  OCTAVO_TRY(const auto scores, ReadScores(file, tokens.size()));
+  std::vector<bool> mergeable(types.size());
+  for (size_t i = 0; i < types.size(); ++i) mergeable[i] = types[i] == kNormal;
+  Kind kind;
+  OCTAVO_TRY(kind.merges, MergesFromScores(tokens, scores, mergeable, ids));
+  const auto unknown = std::find(types.begin(), types.end(), kUnknown);
+  if (unknown != types.end()) kind.unknown = tokens[static_cast<size_t>(unknown - types.begin())];
+  kind.normalizer = SentencePieceNormalizer(prefix_space);
+  kind.decoder = SentencePieceDecoder(prefix_space);
+  kind.byte_fallback = true;
+  kind.adds_bos = true;
+  return kind;
+}
+
+}  // namespace
+
+core::Result<TokenizerFiles> ReadGgufTokenizer(const GgufFile& file, const GgufModel& model) {
+  OCTAVO_TRY(const bool sentencepiece, IsSentencePiece(file));
   OCTAVO_TRY(const auto tokens, file.GetStrings(kTokensKey));
   OCTAVO_TRY(const Vocabulary ids, IndexTokens(tokens, model.vocab_size));
-  OCTAVO_TRY(const auto types, ReadTypes(file, tokens.size()));
-  OCTAVO_TRY(Json merges, MakeMerges(file, ids));
+  OCTAVO_TRY(const auto types, ReadTypes(file, tokens.size(), sentencepiece));
+  OCTAVO_TRY(Kind kind, sentencepiece ? SentencePieceKind(file, ids, tokens, types)
+                                      : ByteLevelKind(file, ids));
   TokenizerFiles out;
-  OCTAVO_TRY(out.config, MakeConfig(file, model, pre.adds_bos, tokens));
+  OCTAVO_TRY(out.config, MakeConfig(file, model, kind.adds_bos, tokens));
   out.tokenizer = {{"version", "1.0"},
                    {"truncation", nullptr},
                    {"padding", nullptr},
                    {"added_tokens", MakeAddedTokens(tokens, types)},
-                   {"normalizer", std::move(pre.normalizer)},
-                   {"pre_tokenizer", std::move(pre.json)},
+                   {"normalizer", std::move(kind.normalizer)},
+                   {"pre_tokenizer", std::move(kind.pre_tokenizer)},
                    {"post_processor", MakePostProcessor(out.config, model.config)},
-                   {"decoder",
-                    {{"type", "ByteLevel"},
-                     {"add_prefix_space", true},
-                     {"trim_offsets", true},
-                     {"use_regex", true}}},
+                   {"decoder", std::move(kind.decoder)},
                    {"model",
                     {{"type", "BPE"},
                      {"dropout", nullptr},
-                     {"unk_token", nullptr},
+                     {"unk_token", kind.unknown},
                      {"continuing_subword_prefix", nullptr},
                      {"end_of_word_suffix", nullptr},
-                     {"fuse_unk", false},
-                     {"byte_fallback", false},
-                     {"ignore_merges", pre.ignore_merges},
+                     {"fuse_unk", sentencepiece},
+                     {"byte_fallback", kind.byte_fallback},
+                     {"ignore_merges", kind.ignore_merges},
                      {"vocab", MakeVocab(tokens, types)},
-                     {"merges", std::move(merges)}}}};
+                     {"merges", std::move(kind.merges)}}}};
   return out;
 }
 

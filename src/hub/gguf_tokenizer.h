@@ -13,9 +13,9 @@ struct TokenizerFiles {
   core::Json config;
 };
 
-// Byte-level BPE of the pre-tokenizers that are known; SentencePiece and others are refused by
-// name, and so are tokens that appear twice, are no UTF-8 or are more than the model's embedding
-// has, and merges of tokens that do not exist.
+// Byte-level BPE of the pre-tokenizers that are known, and SentencePiece (BPE with scores and byte
+// fallback); others are refused by name, and so are tokens that appear twice, are no UTF-8 or are
+// more than the model's embedding has, and merges of tokens that do not exist.
 core::Result<TokenizerFiles> ReadGgufTokenizer(const format::GgufFile& file,
                                                const GgufModel& model);
 

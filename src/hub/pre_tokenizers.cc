@@ -75,6 +75,36 @@ PreTokenizer Build(const Kind& kind, bool add_prefix_space) {
   return out;
 }
 
+// The steps of a pre-tokenizer in one line, defaults spelled out and sequences flattened. The
+// prefix of ByteLevel is told apart: it is no part of the kind.
+std::string Canonical(const Json& step, bool& prefix_space) {
+  const auto flag = [&](const char* key, bool absent) {
+    const Json* value = core::Find(step, key);
+    return value != nullptr && value->is_boolean() ? value->get<bool>() : absent;
+  };
+  const auto type = core::GetOptionalString(step, "type");
+  const std::string kind = type.ok() ? type.value().value_or("") : "";
+  if (kind == "Sequence") {
+    std::string all;
+    const Json* steps = core::Find(step, "pretokenizers");
+    if (steps != nullptr && steps->is_array()) {
+      for (const Json& inner : *steps) all += Canonical(inner, prefix_space);
+    }
+    return all;
+  }
+  if (kind == "Digits") return fmt::format("digits {}\n", flag("individual_digits", false));
+  if (kind == "ByteLevel") {
+    prefix_space = prefix_space || flag("add_prefix_space", true);
+    return fmt::format("bytes {}\n", flag("use_regex", true));
+  }
+  return core::DumpJsonLine(step) + "\n";
+}
+
+std::string Normalizer(const Json& tokenizer) {
+  const Json* normalizer = core::Find(tokenizer, "normalizer");
+  return normalizer == nullptr ? "" : core::DumpJsonLine(*normalizer);
+}
+
 }  // namespace
 
 core::Result<PreTokenizer> FindPreTokenizer(std::string_view name, bool add_prefix_space) {
@@ -90,6 +120,26 @@ core::Result<PreTokenizer> FindPreTokenizer(std::string_view name, bool add_pref
       fmt::format("metadata key 'tokenizer.ggml.pre' is '{}'; known kinds: {}; pull the model's "
                   "Hugging Face folder instead",
                   core::Printable(name), known));
+}
+
+core::Result<PreTokenizerName> NamePreTokenizer(const Json& tokenizer) {
+  const Json* steps = core::Find(tokenizer, "pre_tokenizer");
+  const Json* model = core::Find(tokenizer, "model");
+  const Json* ignores = model == nullptr ? nullptr : core::Find(*model, "ignore_merges");
+  const bool ignore_merges = ignores != nullptr && ignores->is_boolean() && ignores->get<bool>();
+  PreTokenizerName out;
+  const std::string wanted = steps == nullptr ? "" : Canonical(*steps, out.prefix_space);
+  for (const Kind& kind : kKinds) {
+    const PreTokenizer built = Build(kind, false);
+    bool unused = false;
+    if (Canonical(built.json, unused) != wanted || built.ignore_merges != ignore_merges ||
+        Normalizer({{"normalizer", built.normalizer}}) != Normalizer(tokenizer))
+      continue;
+    out.name = kind.names[0];
+    return out;
+  }
+  return core::Unsupported(
+      "tokenizer.json splits text in a way that GGUF has no name for that octavo knows");
 }
 
 }  // namespace octavo::hub

@@ -1,6 +1,7 @@
 // The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`, as tokenizer.json spells them.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "core/json.h"
@@ -17,5 +18,14 @@ struct PreTokenizer {
 
 // A kind that is not known is refused by name: a wrong split gives wrong tokens, silently.
 core::Result<PreTokenizer> FindPreTokenizer(std::string_view name, bool add_prefix_space);
+
+// The other way: what GGUF files call the pre-tokenizer of this tokenizer.json (byte-level BPE),
+// and whether it puts a space before a text. Compared by what the steps do, not by how they are
+// written.
+struct PreTokenizerName {
+  std::string name;
+  bool prefix_space = false;
+};
+core::Result<PreTokenizerName> NamePreTokenizer(const core::Json& tokenizer);
 
 }  // namespace octavo::hub

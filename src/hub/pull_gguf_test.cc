@@ -285,7 +285,7 @@ TEST_F(PullGgufTest, TokenizersAreRefusedByName) {
   ExpectError(Llama().RemoveKey("tokenizer.ggml.model"), "has no tokenizer");
   ExpectError(Llama().RemoveKey("tokenizer.ggml.pre"), "'tokenizer.ggml.pre' is missing");
   ExpectError(Llama().RemoveKey("tokenizer.ggml.tokens"), "'tokenizer.ggml.tokens' is missing");
-  ExpectError(name("tokenizer.ggml.model", "llama"), "'llama' (SentencePiece)");
+  ExpectError(name("tokenizer.ggml.model", "llama"), "'tokenizer.ggml.scores' must be a list of 8");
   ExpectError(name("tokenizer.ggml.model", "t5"), "'t5'");
   ExpectError(name("tokenizer.ggml.pre", "tekken"), "'tokenizer.ggml.pre' is 'tekken'");
   ExpectError(strings("tokenizer.ggml.tokens", {}), "has 0 tokens");

@@ -100,24 +100,41 @@ Result<ChatTemplate> ChatTemplate::FromText(std::string template_text, std::stri
   return ChatTemplate(std::move(handle), std::move(bos_token), std::move(eos_token));
 }
 
+namespace {
+
+constexpr char kConfigName[] = "tokenizer_config.json";
+
+Result<Json> ReadConfig(const std::string& model_dir) {
+  const std::string path = core::JoinPath(model_dir, kConfigName);
+  if (!core::FileExists(path)) return Json(Json::object());
+  return core::ReadJsonFile(path);
+}
+
+// Where the template of a folder stands.
+std::string SourceOf(const std::string& model_dir) {
+  std::string jinja = core::JoinPath(model_dir, "chat_template.jinja");
+  return core::FileExists(jinja) ? jinja : core::JoinPath(model_dir, kConfigName);
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> ChatTemplate::LoadText(const std::string& model_dir) {
+  const std::string source = SourceOf(model_dir);
+  if (source.ends_with(kConfigName)) {
+    OCTAVO_TRY(const Json config, ReadConfig(model_dir));
+    return TemplateOf(config).Context(source);
+  }
+  OCTAVO_TRY(std::string text, core::ReadFile(source, kMaxTemplateBytes));
+  return std::optional<std::string>(std::move(text));
+}
+
 Result<std::optional<ChatTemplate>> ChatTemplate::Load(const std::string& model_dir) {
-  const std::string config_path = core::JoinPath(model_dir, "tokenizer_config.json");
-  Json config = Json::object();
-  if (core::FileExists(config_path)) {
-    OCTAVO_TRY(config, core::ReadJsonFile(config_path));
-  }
-  std::string source = core::JoinPath(model_dir, "chat_template.jinja");
-  std::optional<std::string> text;
-  if (core::FileExists(source)) {
-    OCTAVO_TRY(text, core::ReadFile(source, kMaxTemplateBytes));
-  } else {
-    source = config_path;
-    OCTAVO_TRY(text, TemplateOf(config).Context(source));
-  }
+  OCTAVO_TRY(const Json config, ReadConfig(model_dir));
+  OCTAVO_TRY(auto text, LoadText(model_dir));
   if (!text) return std::optional<ChatTemplate>();
   OCTAVO_TRY(ChatTemplate made, FromText(*std::move(text), SpecialToken(config, "bos_token"),
                                          SpecialToken(config, "eos_token"))
-                                    .Context(source));
+                                    .Context(SourceOf(model_dir)));
   return std::optional<ChatTemplate>(std::move(made));
 }
 

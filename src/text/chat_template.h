@@ -21,6 +21,8 @@ class ChatTemplate {
   // a list of named ones of which "default" is taken). bos_token and eos_token come from
   // tokenizer_config.json. Nothing if it has none.
   static core::Result<std::optional<ChatTemplate>> Load(const std::string& model_dir);
+  // Its Jinja text alone.
+  static core::Result<std::optional<std::string>> LoadText(const std::string& model_dir);
   static core::Result<ChatTemplate> FromText(std::string template_text, std::string bos_token,
                                              std::string eos_token);
 
