@@ -72,6 +72,9 @@ std::optional<double> PeakOf(kernels::InputType type, const kernels::MachineLimi
   switch (type) {
     case kernels::InputType::kI8:
       return limits.int8_ops_per_s;
+    case kernels::InputType::kI24:  // three int8 products for each
+      if (limits.int8_ops_per_s) return *limits.int8_ops_per_s / 3;
+      return std::nullopt;
     case kernels::InputType::kBf16:
       return limits.bf16_ops_per_s ? limits.bf16_ops_per_s : limits.f32_ops_per_s;
     case kernels::InputType::kF32:

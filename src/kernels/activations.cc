@@ -14,12 +14,14 @@ int64_t Grain(int64_t k) {
   return std::max<int64_t>(1, 16384 / k);
 }
 
-// The sums of kSumInputs codes each, 128 taken off.
-void SumCodes(const std::byte* codes, int64_t count, int16_t* sums) {
-  for (int64_t i = 0; i < count; ++i, codes += kSumInputs) {
-    int sum = -128 * static_cast<int>(kSumInputs);
-    for (int64_t j = 0; j < kSumInputs; ++j) sum += static_cast<int>(codes[j]);
-    sums[i] = static_cast<int16_t>(sum);
+// The codes of one row without the 128, and the sums of `sum_inputs` of them.
+void SignCodes(const std::byte* codes, int64_t count, int64_t sum_inputs, std::byte* to,
+               int32_t* sums) {
+  for (int64_t i = 0; i < count; ++i) to[i] = codes[i] ^ std::byte{128};
+  for (int64_t i = 0; i < count; i += sum_inputs) {
+    int32_t sum = 0;
+    for (int64_t j = i; j < i + sum_inputs; ++j) sum += static_cast<int8_t>(to[j]);
+    *sums++ = sum;
   }
 }
 
@@ -35,74 +37,128 @@ void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to)
 
 }  // namespace
 
-std::byte* Activations::Reserve(int64_t rows, int64_t k, int64_t element_bytes, int64_t unit) {
-  rows_ = rows;
-  k_ = k;
-  const int64_t row_bytes = (k + unit - 1) / unit * unit * element_bytes;
+// Where a converted row goes.
+struct Activations::Room {
+  std::byte* data;
+  float* scales;
+  std::byte* signed_data;
+  int32_t* sums;
+};
+
+Activations::Room Activations::Reserve(int64_t element_bytes, int64_t unit) {
+  const int64_t code_rows = rows_ * CodeRows(type_);
+  const int64_t row_bytes = (k_ + unit - 1) / unit * unit * element_bytes;
   stride_bytes_ = tiled_ ? (row_bytes + kTileRowBytes - 1) / kTileRowBytes * kTileBytes : row_bytes;
-  const int64_t strides = tiled_ ? (rows + kTileSide - 1) / kTileSide : rows;
+  const int64_t strides = tiled_ ? (code_rows + kTileSide - 1) / kTileSide : code_rows;
   const int64_t data_floats = (strides * stride_bytes_ + 63) / 64 * 16;
-  float* memory = buffer_.Reserve(data_floats + rows + rows * (k / kSumInputs) / 2 + 1);
-  scales_ = memory + data_floats;
-  data_ = reinterpret_cast<std::byte*>(memory);
-  return reinterpret_cast<std::byte*>(memory);
+  const int64_t sums = sum_inputs_ > 0 ? code_rows * sums_stride() : 0;
+  const int64_t signed_floats = sum_inputs_ > 0 ? data_floats : 0;
+  float* memory = buffer_.Reserve(data_floats + signed_floats + sums + rows_);
+  Room room;
+  room.data = reinterpret_cast<std::byte*>(memory);
+  room.signed_data = reinterpret_cast<std::byte*>(memory + data_floats);
+  room.sums = reinterpret_cast<int32_t*>(memory + data_floats + signed_floats);
+  room.scales = memory + data_floats + signed_floats + sums;
+  data_ = room.data;
+  signed_data_ = room.signed_data;
+  sums_ = room.sums;
+  scales_ = room.scales;
+  return room;
 }
 
 void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type,
-                         core::ThreadPool& pool, bool sums) {
-  const KernelTable& table = ActiveTable();
+                         core::ThreadPool& pool, const InputOptions& options) {
   type_ = type;
+  rows_ = rows;
+  k_ = k;
   tiled_ = false;
-  sums_ = nullptr;
-  if (type == InputType::kF32) {
-    rows_ = rows;
-    k_ = k;
+  sum_inputs_ = 0;
+  if (type == InputType::kI8 || type == InputType::kI24) return AssignCodes(x, options, pool);
+  if (type == InputType::kF32 && !options.round_to_bf16) {
     stride_bytes_ = k * static_cast<int64_t>(sizeof(float));
     data_ = reinterpret_cast<const std::byte*>(x);
     return;
   }
-  const bool codes = type == InputType::kI8;
-  OCTAVO_CHECK(!codes || k <= kMaxIntegerInputs);
-  const int64_t tiled_from = table.tiled_from[static_cast<int>(type)];
-  tiled_ = tiled_from > 0 && rows >= tiled_from && !sums;
-  std::byte* out = Reserve(rows, k, codes ? 1 : 2, codes ? 4 : 2);
-  if (codes && sums) sums_ = reinterpret_cast<int16_t*>(scales_ + rows);
-  const int64_t used = codes ? k : 2 * k;
-  const int padding = codes ? 128 : 0;  // zero
+  AssignFloats(x, pool);
+}
+
+void Activations::AssignFloats(const float* x, core::ThreadPool& pool) {
+  const KernelTable& table = ActiveTable();
+  const bool bf16 = type_ == InputType::kBf16;
+  const int64_t tiled_from = table.tiled_from[static_cast<int>(type_)];
+  tiled_ = tiled_from > 0 && rows_ >= tiled_from;
+  const Room room = Reserve(bf16 ? 2 : 4, bf16 ? 2 : 1);
+  const int64_t used = bf16 ? 2 * k_ : 4 * k_;
   const auto convert = [&](int64_t i, std::byte* to) {
-    if (codes) {
-      table.quantize_row(x + i * k, k, reinterpret_cast<uint8_t*>(to), scales_ + i);
+    if (bf16) {
+      table.to_bf16(x + i * k_, k_, reinterpret_cast<uint16_t*>(to));
     } else {
-      table.to_bf16(x + i * k, k, reinterpret_cast<uint16_t*>(to));
+      table.round_to_bf16(x + i * k_, k_, reinterpret_cast<float*>(to));
     }
   };
-  pool.ParallelFor(rows, Grain(k), [&](int64_t begin, int64_t end) {
-    if (!tiled_) {
-      for (int64_t i = begin; i < end; ++i) {
-        std::byte* row = out + i * stride_bytes_;
-        convert(i, row);
-        std::memset(row + used, padding, static_cast<size_t>(stride_bytes_ - used));
-        if (sums_ != nullptr) SumCodes(row, sums_stride(), sums_ + i * sums_stride());
-      }
-      return;
-    }
-    auto* row = reinterpret_cast<std::byte*>(ThreadScratch(used / 4 + 1));
+  pool.ParallelFor(rows_, Grain(k_), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      convert(i, row);
-      ScatterRow(row, used, padding,
-                 out + i / kTileSide * stride_bytes_ + i % kTileSide * kTileRowBytes);
+      if (tiled_) {
+        auto* row = reinterpret_cast<std::byte*>(ThreadScratch(used / 4 + 1));
+        convert(i, row);
+        ScatterRow(row, used, 0, TileRow(room.data, i));
+      } else {
+        std::byte* row = room.data + i * stride_bytes_;
+        convert(i, row);
+        std::memset(row + used, 0, static_cast<size_t>(stride_bytes_ - used));
+      }
     }
   });
 }
 
-void Activations::AssignRounded(const float* x, int64_t rows, int64_t k, core::ThreadPool& pool) {
+std::byte* Activations::TileRow(std::byte* data, int64_t row) const {
+  return data + row / kTileSide * stride_bytes_ + row % kTileSide * kTileRowBytes;
+}
+
+void Activations::AssignCodes(const float* x, const InputOptions& options, core::ThreadPool& pool) {
+  OCTAVO_CHECK(k_ <= kMaxIntegerInputs);
   const KernelTable& table = ActiveTable();
-  type_ = InputType::kF32;
-  tiled_ = false;
-  sums_ = nullptr;
-  auto* out = reinterpret_cast<float*>(Reserve(rows, k, sizeof(float), 1));
-  pool.ParallelFor(rows, Grain(k), [&](int64_t begin, int64_t end) {
-    table.round_to_bf16(x + begin * k, (end - begin) * k, out + begin * k);
+  const int64_t parts = CodeRows(type_);
+  const int64_t tiled_from = table.tiled_from[static_cast<int>(type_)];
+  sum_inputs_ = options.sum_inputs;
+  tiled_ = tiled_from > 0 && rows_ * parts >= tiled_from && sum_inputs_ == 0;
+  const Room room = Reserve(1, 4);
+  const int64_t padded = (k_ + 3) / 4 * 4;
+  constexpr int kZeroCode = 128;
+  // One row as `parts` rows of codes, `stride` bytes apart; `spare` holds k floats.
+  const auto convert = [&](int64_t i, std::byte* to, int64_t stride, float* spare) {
+    const float* row = x + i * k_;
+    if (options.round_to_bf16) {
+      table.round_to_bf16(row, k_, spare);
+      row = spare;
+    }
+    auto* codes = reinterpret_cast<uint8_t*>(to);
+    if (type_ == InputType::kI8) {
+      table.quantize_row(row, k_, codes, room.scales + i);
+    } else {
+      table.split_row(row, k_, codes, stride, room.scales + i);
+    }
+  };
+  pool.ParallelFor(rows_, Grain(k_), [&](int64_t begin, int64_t end) {
+    float* spare = ThreadScratch(k_ + parts * padded / 4);
+    auto* scattered = reinterpret_cast<std::byte*>(spare + k_);
+    for (int64_t i = begin; i < end; ++i) {
+      std::byte* to = tiled_ ? scattered : room.data + i * parts * stride_bytes_;
+      const int64_t stride = tiled_ ? padded : stride_bytes_;
+      convert(i, to, stride, spare);
+      for (int64_t p = 0; p < parts; ++p) {
+        std::byte* row = to + p * stride;
+        const int64_t code_row = i * parts + p;
+        if (tiled_) {
+          ScatterRow(row, k_, kZeroCode, TileRow(room.data, code_row));
+          continue;
+        }
+        std::memset(row + k_, kZeroCode, static_cast<size_t>(stride - k_));
+        if (sum_inputs_ == 0) continue;
+        SignCodes(row, k_, sum_inputs_, room.signed_data + code_row * stride_bytes_,
+                  room.sums + code_row * sums_stride());
+      }
+    }
   });
 }
 

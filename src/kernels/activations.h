@@ -10,35 +10,53 @@
 
 namespace octavo::kernels {
 
+struct InputOptions {
+  // For weights in groups, with codes: signed codes and the sums of so many of them are kept, a
+  // divisor of each group (SumInputs). 0: none.
+  int64_t sum_inputs = 0;
+  // With kF32 and kI24: the values are rounded to bf16 first, which is what a bf16 product means
+  // where there is no bf16 dot for it.
+  bool round_to_bf16 = false;
+};
+
 // Memory is kept from call to call. Not thread-safe.
 class Activations {
  public:
-  // x: [rows, k] f32, row-major. For kF32 it is only referred to and must live as long as this is
-  // used; for the others it is converted, each row by itself.
-  // `sums`: for weights of 4 bits, with int8 rows, of whose codes sums are then kept.
+  // x: [rows, k] f32, row-major. For kF32 that is not rounded it is only referred to and must live
+  // as long as this is used; else it is converted, each row by itself.
   void Assign(const float* x, int64_t rows, int64_t k, InputType type, core::ThreadPool& pool,
-              bool sums = false);
-  // kF32 with the values rounded to bf16: what a bf16 product means where the CPU has no bf16 dots.
-  void AssignRounded(const float* x, int64_t rows, int64_t k, core::ThreadPool& pool);
+              const InputOptions& options = {});
 
   InputType type() const { return type_; }
   int64_t rows() const { return rows_; }
   int64_t k() const { return k_; }
   // Whether rows lie in tiles (table.h); then `index` is a multiple of 16 and the stride is that of
-  // 16 rows.
+  // 16 rows of codes.
   bool tiled() const { return tiled_; }
   const std::byte* row(int64_t index) const {
-    return data_ + (tiled_ ? index / kTileSide : index) * stride_bytes_;
+    const int64_t code_row = index * CodeRows(type_);
+    return data_ + (tiled_ ? code_row / kTileSide : code_row) * stride_bytes_;
   }
   int64_t stride_bytes() const { return stride_bytes_; }
-  const float* scales() const { return scales_; }  // kI8: [rows]
-  // kI8 with sums: [rows][sums_stride()], each of kSumInputs codes; else nullptr.
-  const int16_t* sums() const { return sums_; }
-  int64_t sums_stride() const { return k_ / kSumInputs; }
+  const float* scales() const { return scales_; }  // codes: [rows]
+  // As options.sum_inputs has it; with sums the codes also stand there signed, the same stride
+  // apart.
+  int64_t sum_inputs() const { return sum_inputs_; }
+  const std::byte* signed_row(int64_t index) const {
+    return signed_data_ + index * CodeRows(type_) * stride_bytes_;
+  }
+  const int32_t* sums(int64_t index) const {
+    return sums_ + index * CodeRows(type_) * sums_stride();
+  }
+  int64_t sums_stride() const { return k_ / sum_inputs_; }
 
  private:
-  // Room for [rows, padded k] elements and, for kI8, scales.
-  std::byte* Reserve(int64_t rows, int64_t k, int64_t element_bytes, int64_t unit);
+  struct Room;
+  // For rows of elements of that size, padded to `unit` of them.
+  Room Reserve(int64_t element_bytes, int64_t unit);
+  std::byte* TileRow(std::byte* data, int64_t row) const;
+  void AssignFloats(const float* x, core::ThreadPool& pool);
+  void AssignCodes(const float* x, const InputOptions& options, core::ThreadPool& pool);
   InputType type_ = InputType::kF32;
   int64_t rows_ = 0;
   int64_t k_ = 0;
@@ -46,7 +64,9 @@ class Activations {
   bool tiled_ = false;
   const std::byte* data_ = nullptr;
   float* scales_ = nullptr;
-  int16_t* sums_ = nullptr;
+  int64_t sum_inputs_ = 0;
+  const std::byte* signed_data_ = nullptr;
+  const int32_t* sums_ = nullptr;
   FloatBuffer buffer_;
 };
 

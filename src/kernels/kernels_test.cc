@@ -112,12 +112,32 @@ std::vector<float> RunMatMul(const KernelTable& table, const PackedMatrix& weigh
                              core::ThreadPool& pool, bool add = false) {
   ForceTable(table);
   Activations activations;
-  activations.Assign(x.data(), rows, weight.k(), input, pool, NeedsSums(weight));
   std::vector<float> out(static_cast<size_t>(rows * weight.n()), add ? 0.625F : NAN);
   const Product product{&weight, bias != nullptr ? bias->data() : nullptr, out.data(), nullptr,
                         add};
+  activations.Assign(x.data(), rows, weight.k(), input, pool,
+                     {.sum_inputs = SumInputs({&product, 1})});
   MatMul(activations, {&product, 1}, pool);
   return out;
+}
+
+// What float inputs become for these weights.
+InputType FloatInput(Storage storage) {
+  return storage == Storage::kI8 || storage == Storage::kI4 ? InputType::kI24 : InputType::kF32;
+}
+
+// Of a sum in fixed point: each input is off by at most 1.5 units of its row (half a unit by
+// rounding, one by the arithmetic that leads there), and the few steps behind the exact integer
+// sums round as f32 does.
+double SplitBound(const std::vector<float>& weights, const std::vector<float>& x,
+                  double magnitude) {
+  double total = 0;
+  float largest = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    total += std::fabs(static_cast<double>(weights[i]));
+    largest = std::max(largest, std::fabs(x[i]));
+  }
+  return total * largest * 1.5 / (127.0 * kRadix * kRadix) + magnitude * 8 * 0x1p-24;
 }
 
 bool Has(const KernelTable& table, InputType input, Storage storage) {
@@ -180,7 +200,7 @@ TEST(MatMul, GroupsOfEveryTableEqualTheDefinition) {
     const std::vector<float> bias = RandomFloats(random, weight.blocks() * kBlockFeatures);
     const auto* maybe_bias = random.Below(2) == 0 ? &bias : nullptr;
     const bool add = random.Below(2) == 0;
-    const InputType input = bits == 4 && random.Below(2) == 0 ? InputType::kI8 : InputType::kF32;
+    const InputType input = bits == 4 && random.Below(2) == 0 ? InputType::kI8 : InputType::kI24;
     const auto want = RunMatMul(ScalarTable(), weight, x, rows, maybe_bias, input, pool, add);
     for (const KernelTable* table : RunnableTables()) {
       ExpectSameBits(RunMatMul(*table, weight, x, rows, maybe_bias, input, pool, add), want,
@@ -201,7 +221,7 @@ TEST(MatMul, GroupsAreTheirCodesTimesTheirScales) {
     const auto codes = RandomGroups(random, bits, 37, 5, 32, tensor::DType::kF16);
     const PackedMatrix weight = PackedMatrix::Pack(codes, pool);
     const std::vector<float> x = RandomFloats(random, weight.k());
-    const auto got = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kF32, pool);
+    const auto got = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kI24, pool);
     std::vector<float> row(static_cast<size_t>(weight.k()));
     for (int64_t n = 0; n < weight.n(); ++n) {
       weight.UnpackRow(n, row);
@@ -215,13 +235,13 @@ TEST(MatMul, GroupsAreTheirCodesTimesTheirScales) {
         exact += static_cast<double>(w) * x[static_cast<size_t>(k)];
         magnitude += std::fabs(static_cast<double>(w) * x[static_cast<size_t>(k)]);
       }
-      EXPECT_NEAR(got[static_cast<size_t>(n)], exact, magnitude * 40 * 0x1p-24);
+      EXPECT_NEAR(got[static_cast<size_t>(n)], exact, SplitBound(row, x, magnitude));
     }
   }
 }
 
 // |sum of K products rounded after each step - exact| <= K * 2^-24 * sum |w x| to first order
-// (Higham 2002, section 3.1).
+// (Higham 2002, section 3.1); codes meet inputs in fixed point.
 TEST(MatMul, DefinitionIsWithinTheRoundingBoundOfDoubleArithmetic) {
   TableGuard guard;
   Random random(2);
@@ -231,7 +251,8 @@ TEST(MatMul, DefinitionIsWithinTheRoundingBoundOfDoubleArithmetic) {
     const int64_t k = 259;
     const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), n, k, pool);
     const std::vector<float> x = RandomFloats(random, k);
-    const auto got = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kF32, pool);
+    const InputType input = FloatInput(weight.storage());
+    const auto got = RunMatMul(ScalarTable(), weight, x, 1, nullptr, input, pool);
     std::vector<float> row(static_cast<size_t>(k));
     for (int64_t i = 0; i < n; ++i) {
       weight.UnpackRow(i, row);
@@ -241,7 +262,9 @@ TEST(MatMul, DefinitionIsWithinTheRoundingBoundOfDoubleArithmetic) {
         exact += static_cast<double>(row[j]) * x[j];
         magnitude += std::fabs(static_cast<double>(row[j]) * x[j]);
       }
-      EXPECT_NEAR(got[static_cast<size_t>(i)], exact, magnitude * (k + 3) * 0x1p-24);
+      const double bound =
+          input == InputType::kF32 ? magnitude * (k + 3) * 0x1p-24 : SplitBound(row, x, magnitude);
+      EXPECT_NEAR(got[static_cast<size_t>(i)], exact, bound);
     }
   }
 }
@@ -256,11 +279,12 @@ TEST(MatMul, ARowDoesNotDependOnTheOthers) {
   for (int storage = 0; storage < 4; ++storage) {
     const PackedMatrix weight = RandomPacked(random, static_cast<Storage>(storage), 75, k, two);
     const std::vector<float> x = RandomFloats(random, rows * k);
+    const InputType input = FloatInput(weight.storage());
     for (const KernelTable* table : RunnableTables()) {
-      const auto all = RunMatMul(*table, weight, x, rows, nullptr, InputType::kF32, two);
+      const auto all = RunMatMul(*table, weight, x, rows, nullptr, input, two);
       for (int64_t row : {int64_t{0}, int64_t{127}, int64_t{128}, int64_t{199}}) {
         const std::vector<float> alone_x(x.begin() + row * k, x.begin() + (row + 1) * k);
-        const auto alone = RunMatMul(*table, weight, alone_x, 1, nullptr, InputType::kF32, one);
+        const auto alone = RunMatMul(*table, weight, alone_x, 1, nullptr, input, one);
         ExpectSameBits(alone,
                        {all.begin() + row * weight.n(), all.begin() + (row + 1) * weight.n()},
                        table->isa);
@@ -276,10 +300,10 @@ TEST(MatMul, AWrongScaleIsSeen) {
   tensor::QuantizedTensor codes = RandomCodes(random, 20, 40, false);
   const std::vector<float> x = RandomFloats(random, 40);
   const auto right = RunMatMul(ScalarTable(), PackedMatrix::Pack(codes, pool), x, 1, nullptr,
-                               InputType::kF32, pool);
+                               InputType::kI24, pool);
   codes.scales[7] *= 2;
   const auto wrong = RunMatMul(*RunnableTables().front(), PackedMatrix::Pack(codes, pool), x, 1,
-                               nullptr, InputType::kF32, pool);
+                               nullptr, InputType::kI24, pool);
   EXPECT_NE(right[7], wrong[7]);
   EXPECT_EQ(right[6], wrong[6]);
 }
@@ -292,7 +316,7 @@ TEST(MatMul, TheCounterNamesTheEntryThatRan) {
   const std::vector<float> x = RandomFloats(random, 64);
   std::vector<float> out(32);
   for (const KernelTable* table : RunnableTables()) {
-    for (const InputType input : {InputType::kF32, InputType::kI8}) {
+    for (const InputType input : {InputType::kI24, InputType::kI8}) {
       CallCounter counter;
       ForceTable(*table);
       Activations activations;
@@ -315,13 +339,13 @@ TEST(MatMul, AGroupOfProductsEqualsThemOneByOne) {
   core::ThreadPool pool(2);
   const PackedMatrix a = RandomPacked(random, Storage::kI8, 130, 70, pool);
   const PackedMatrix b = RandomPacked(random, Storage::kI8, 17, 70, pool);
-  const PackedMatrix c = RandomPacked(random, Storage::kF16, 64, 70, pool);
+  const PackedMatrix c = RandomPacked(random, Storage::kI8, 64, 70, pool);
   const int64_t rows = 9;
   const std::vector<float> x = RandomFloats(random, rows * 70);
   std::vector<std::vector<float>> outs = {std::vector<float>(9 * 130), std::vector<float>(9 * 17),
                                           std::vector<float>(9 * 64)};
   Activations activations;
-  activations.Assign(x.data(), rows, 70, InputType::kF32, pool);
+  activations.Assign(x.data(), rows, 70, InputType::kI24, pool);
   const Product products[] = {{&a, nullptr, outs[0].data(), nullptr},
                               {&b, nullptr, outs[1].data(), nullptr},
                               {&c, nullptr, outs[2].data(), nullptr}};
@@ -329,7 +353,7 @@ TEST(MatMul, AGroupOfProductsEqualsThemOneByOne) {
   for (size_t i = 0; i < 3; ++i) {
     ExpectSameBits(
         outs[i],
-        RunMatMul(ActiveTable(), *products[i].weight, x, rows, nullptr, InputType::kF32, pool),
+        RunMatMul(ActiveTable(), *products[i].weight, x, rows, nullptr, InputType::kI24, pool),
         "group");
   }
 }
@@ -339,7 +363,7 @@ TEST(MatMul, AGatedProductEqualsItsPartsOneByOne) {
   Random random(12);
   core::ThreadPool pool(2);
   for (const int64_t rows : {1, 7, 150}) {
-    for (const InputType input : {InputType::kF32, InputType::kBf16, InputType::kI8}) {
+    for (const InputType input : {InputType::kI24, InputType::kBf16, InputType::kI8}) {
       const PackedMatrix gate = RandomPacked(random, Storage::kI8, 130, 70, pool);
       const PackedMatrix up = RandomPacked(random, Storage::kI8, 130, 70, pool);
       const std::vector<float> x = RandomFloats(random, rows * 70);
@@ -384,6 +408,16 @@ TEST(MatMul, ExtremeCodesAndTheLargestKDoNotOverflow) {
         const auto got = RunMatMul(*table, weight, x, 1, nullptr, InputType::kI8, pool);
         for (const float value : got) EXPECT_EQ(value, exact) << table->isa;
       }
+      // All three codes near their limits, but for the row's largest input.
+      std::vector<float> split(static_cast<size_t>(k), sign * 126.498F);
+      split[0] = 127;
+      const double sum = weight_code * (127 + sign * 126.498 * static_cast<double>(k - 1));
+      const auto want = RunMatMul(ScalarTable(), weight, split, 1, nullptr, InputType::kI24, pool);
+      EXPECT_NEAR(want[0], sum, std::fabs(sum) * 1e-6);
+      for (const KernelTable* table : RunnableTables()) {
+        ExpectSameBits(RunMatMul(*table, weight, split, 1, nullptr, InputType::kI24, pool), want,
+                       table->isa);
+      }
     }
   }
 }
@@ -400,7 +434,7 @@ TEST(MatMul, QuantizedActivationsStayWithinHalfAStep) {
   const float step = *std::max_element(x.begin(), x.end(), [](float a, float b) {
     return std::fabs(a) < std::fabs(b);
   }) / 127;
-  const auto exact = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kF32, pool);
+  const auto exact = RunMatMul(ScalarTable(), weight, x, 1, nullptr, InputType::kI24, pool);
   const auto got =
       RunMatMul(*RunnableTables().front(), weight, x, 1, nullptr, InputType::kI8, pool);
   std::vector<float> row(static_cast<size_t>(k));
@@ -728,6 +762,59 @@ TEST(Elementwise, EveryTableEqualsTheDefinition) {
       scalar.silu_mul(want.data(), y.data(), n, want.data());
       table->silu_mul(got.data(), y.data(), n, got.data());
       ExpectSameBits(got, want, std::string(table->isa) + " silu_mul");
+    }
+  }
+}
+
+TEST(Elementwise, SplitRowsOfEveryTableEqualTheDefinition) {
+  Random random(15);
+  for (const int64_t n : {1, 15, 16, 17, 33, 100, 576}) {
+    const auto stride = n + 5;
+    std::vector<std::vector<float>> rows = {RandomFloats(random, n), RandomFloats(random, n, 1e20F),
+                                            std::vector<float>(static_cast<size_t>(n), 0.0F)};
+    for (const float bad : {NAN, -INFINITY}) {
+      rows.push_back(rows[0]);
+      rows.back()[static_cast<size_t>(n / 2)] = bad;
+    }
+    for (const std::vector<float>& x : rows) {
+      std::vector<uint8_t> want(static_cast<size_t>(3 * stride), 7);
+      float want_scale = 0;
+      ScalarTable().split_row(x.data(), n, want.data(), stride, &want_scale);
+      for (const KernelTable* table : RunnableTables()) {
+        std::vector<uint8_t> got(want.size(), 7);
+        float got_scale = 0;
+        table->split_row(x.data(), n, got.data(), stride, &got_scale);
+        EXPECT_EQ(got, want) << table->isa;
+        EXPECT_EQ(std::bit_cast<uint32_t>(got_scale), std::bit_cast<uint32_t>(want_scale));
+      }
+      const bool finite = std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+      EXPECT_EQ(std::isnan(want_scale), !finite);
+      if (!finite) continue;
+      for (int64_t i = 0; i < n; ++i) {
+        double value = 0;
+        for (int64_t part = 0; part < 3; ++part) {
+          const int code = want[static_cast<size_t>(part * stride + i)] - 128;
+          EXPECT_LE(std::abs(code), 127);
+          value = value * kRadix + code;
+        }
+        EXPECT_NEAR(value * want_scale, x[static_cast<size_t>(i)], want_scale * 1.5);
+      }
+    }
+  }
+}
+
+TEST(MatMul, AnInputThatIsNotFiniteShows) {
+  TableGuard guard;
+  Random random(16);
+  core::ThreadPool pool(1);
+  const PackedMatrix weight = RandomPacked(random, Storage::kI8, 20, 40, pool);
+  std::vector<float> x = RandomFloats(random, 80);
+  x[50] = INFINITY;
+  for (const KernelTable* table : RunnableTables()) {
+    const auto got = RunMatMul(*table, weight, x, 2, nullptr, InputType::kI24, pool);
+    for (size_t i = 0; i < 20; ++i) {
+      EXPECT_TRUE(std::isfinite(got[i]));
+      EXPECT_TRUE(std::isnan(got[20 + i]));
     }
   }
 }

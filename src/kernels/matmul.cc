@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -13,14 +14,15 @@ namespace {
 const MatMulEntry& EntryOf(const KernelTable& table, InputType input, const PackedMatrix& weight) {
   static constexpr MatMulEntry kNone = {};
   const bool codes = weight.storage() == Storage::kI8;
-  // Bf16 dots, and integer ones of 8-bit codes, take one scale for each feature.
+  // Bf16 dots, and int8 by 8-bit codes, take one scale for each feature.
   if (weight.group() > 0 && (input == InputType::kBf16 || (input == InputType::kI8 && codes)))
     return kNone;
   return table.matmul[static_cast<int>(input)][static_cast<int>(weight.storage())];
 }
 
 bool HasSums(const Activations& x, const PackedMatrix& weight) {
-  return x.type() != InputType::kI8 || !NeedsSums(weight) || x.sums() != nullptr;
+  if (weight.group() == 0) return true;
+  return x.sum_inputs() > 0 && weight.group() % x.sum_inputs() == 0;
 }
 
 int64_t Panels(const PackedMatrix& weight) {
@@ -32,20 +34,25 @@ int64_t Panels(const PackedMatrix& weight) {
 constexpr int64_t kSharedWeightBytes = int64_t{4} << 20;
 constexpr int64_t kRowUnit = 2 * kTileSide;  // as many rows as AMX multiplies at once
 
+// Rows of a piece at most, in whole units.
+int64_t MostRows(const Activations& x) {
+  return kPieceRows / CodeRows(x.type()) / kRowUnit * kRowUnit;
+}
+
 // How a product is cut into pieces: some rows by a panel of features.
 class Pieces {
  public:
-  Pieces(int64_t panels, int64_t rows, int64_t best_rows, int64_t weight_bytes, int threads)
+  Pieces(int64_t panels, const Activations& x, int64_t best_rows, int64_t weight_bytes, int threads)
       : panels_(panels),
-        rows_(rows),
-        by_rows_(weight_bytes <= kSharedWeightBytes && rows >= threads * kRowUnit),
-        piece_rows_(best_rows) {
+        rows_(x.rows()),
+        by_rows_(weight_bytes <= kSharedWeightBytes && rows_ >= threads * kRowUnit),
+        piece_rows_(std::min(MostRows(x), best_rows)) {
     if (by_rows_) {
-      const int64_t share = (rows - 1) / threads + 1;
-      const int64_t cuts = (share - 1) / kPieceRows + 1;
-      piece_rows_ = std::min(kPieceRows, ((share - 1) / cuts / kRowUnit + 1) * kRowUnit);
+      const int64_t share = (rows_ - 1) / threads + 1;
+      const int64_t cuts = (share - 1) / MostRows(x) + 1;
+      piece_rows_ = std::min(MostRows(x), ((share - 1) / cuts / kRowUnit + 1) * kRowUnit);
     }
-    row_pieces_ = (rows - 1) / piece_rows_ + 1;
+    row_pieces_ = (rows_ - 1) / piece_rows_ + 1;
   }
   int64_t count() const { return panels_ * row_pieces_; }
   int64_t panel(int64_t i) const { return by_rows_ ? i % panels_ : i / row_pieces_; }
@@ -70,10 +77,12 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   const int64_t first_block = panel * kPieceBlocks;
   const int64_t first_feature = first_block * kBlockFeatures;
   MatMulPiece piece;
-  piece.x = x.row(first_row);
+  const bool codes = x.type() == InputType::kI8 || x.type() == InputType::kI24;
+  const bool sums = codes && weight.group() > 0;
+  piece.x = sums ? x.signed_row(first_row) : x.row(first_row);
   piece.x_stride_bytes = x.stride_bytes();
   piece.tiled = x.tiled();
-  piece.x_scales = x.type() == InputType::kI8 ? x.scales() + first_row : nullptr;
+  piece.x_scales = codes ? x.scales() + first_row : nullptr;
   piece.offsets = weight.offsets().empty() ? nullptr : weight.offsets().data() + first_feature;
   piece.rows = rows;
   piece.weight = weight.block(first_block);
@@ -84,8 +93,9 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.group = weight.group();
   piece.group_scales = weight.group_scales(first_block);
   piece.group_scale_type = weight.group_scale_type();
-  piece.x_sums = x.sums() != nullptr ? x.sums() + first_row * x.sums_stride() : nullptr;
-  piece.x_sums_stride = x.sums_stride();
+  piece.x_sums = sums ? x.sums(first_row) : nullptr;
+  piece.x_sums_stride = sums ? x.sums_stride() : 0;
+  piece.sum_inputs = x.sum_inputs();
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
   piece.add = false;
   piece.scratch = scratch;
@@ -115,6 +125,12 @@ const MatMulEntry* FindMatMul(InputType input, const PackedMatrix& weight) {
   return entry.run == nullptr ? nullptr : &entry;
 }
 
+int64_t SumInputs(std::span<const Product> products) {
+  int64_t common = 0;
+  for (const Product& product : products) common = std::gcd(common, product.weight->group());
+  return common;
+}
+
 void MatMul(const Activations& x, std::span<const Product> products, core::ThreadPool& pool) {
   OCTAVO_CHECK(products.size() <= kMaxProducts);
   if (x.rows() == 0) return;
@@ -131,7 +147,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
     weight_bytes += weight.bytes();
     piece_rows = std::min(piece_rows, entries[i]->piece_rows);
   }
-  const Pieces pieces(panels, x.rows(), piece_rows, weight_bytes, pool.size());
+  const Pieces pieces(panels, x, piece_rows, weight_bytes, pool.size());
   // The product of a piece, and the panel within it.
   const auto place = [&](int64_t i) {
     int64_t panel = pieces.panel(i);
@@ -170,8 +186,7 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
   OCTAVO_CHECK(up.weight->n() == n && gate.weight->k() == x.k() && up.weight->k() == x.k() &&
                gate_entry.run != nullptr && up_entry.run != nullptr && HasSums(x, *gate.weight) &&
                HasSums(x, *up.weight));
-  const Pieces pieces(Panels(*gate.weight), x.rows(),
-                      std::min(gate_entry.piece_rows, up_entry.piece_rows),
+  const Pieces pieces(Panels(*gate.weight), x, std::min(gate_entry.piece_rows, up_entry.piece_rows),
                       gate.weight->bytes() + up.weight->bytes(), pool.size());
   constexpr int64_t kWidth = kPieceBlocks * kBlockFeatures;
   pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {

@@ -22,11 +22,6 @@ struct CallCounter {
 // The active table's entry for this pair; nullptr if it has none.
 const MatMulEntry* FindMatMul(InputType input, const PackedMatrix& weight);
 
-// Whether int8 inputs of this weight must come with sums.
-inline bool NeedsSums(const PackedMatrix& weight) {
-  return weight.storage() == Storage::kI4;
-}
-
 // One product of a group that shares its input: out: [rows, N] f32 = x * weight^T (+ bias), or with
 // `add` out + that.
 struct Product {
@@ -41,6 +36,8 @@ struct Product {
 // have x's K, and the table has an entry for each. A row's result depends on that row and the
 // weights alone: not on the rows beside it or the number of threads.
 inline constexpr size_t kMaxProducts = 4;
+// What InputOptions::sum_inputs must be for inputs of all these: 0 where none has groups.
+int64_t SumInputs(std::span<const Product> products);
 void MatMul(const Activations& x, std::span<const Product> products, core::ThreadPool& pool);
 
 // out: [rows, N] f32 = SiLU(x * gate^T) * (x * up^T), the first half of a gated MLP (Shazeer 2020),

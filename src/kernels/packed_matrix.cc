@@ -113,10 +113,13 @@ PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPo
   return out;
 }
 
+// What groups of 4-bit codes are multiples of.
+constexpr int64_t kNibbleUnit = 16;
+
 bool PackedMatrix::CanPack(int bits, int64_t group_size, int64_t k) {
   const bool grouped = group_size != 0 && group_size != k;
   if (bits == 8) return !grouped || (group_size % 4 == 0 && k % group_size == 0);
-  return grouped ? group_size % kSumInputs == 0 && k % group_size == 0 : k % kSumInputs == 0;
+  return grouped ? group_size % kNibbleUnit == 0 && k % group_size == 0 : k % kNibbleUnit == 0;
 }
 
 PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool) {

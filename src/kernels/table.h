@@ -28,9 +28,18 @@ inline constexpr StorageLayout kStorageLayouts[kStorageCount] = {
     {"F32", 1, 4}, {"F16", 1, 2}, {"BF16", 2, 4}, {"I8", 4, 4}, {"I4", 8, 4}};
 
 // How activations meet the weights. kF32: as they are. kBf16: rounded to bf16, two inputs to a
-// multiply-add. kI8: one symmetric int8 scale for each row, integer sums.
-enum class InputType : uint8_t { kF32, kBf16, kI8 };
-inline constexpr int kInputCount = 3;
+// multiply-add. kI8: one symmetric int8 scale for each row, integer sums. kI24: in fixed point of
+// 24 bits with one scale for each row, as three int8 codes for each input, integer sums.
+enum class InputType : uint8_t { kF32, kBf16, kI8, kI24 };
+inline constexpr int kInputCount = 4;
+
+// Rows of int8 codes for one row of inputs.
+constexpr int64_t CodeRows(InputType type) {
+  return type == InputType::kI24 ? 3 : 1;
+}
+// kI24: x = scale * ((c0 * kRadix + c1) * kRadix + c2), with codes within +-127 as those of kI8:
+// what two kernels can multiply without saturating, 256 would ask for -128 as well.
+inline constexpr float kRadix = 252.0F;
 
 // At most this many rows and blocks in one piece, and this much scratch (f32, 64-byte aligned) for
 // it: a panel of weights, sums, and the ends of blocks that fill no tile.
@@ -48,9 +57,6 @@ inline constexpr int64_t kTileBytes = kTileSide * kTileRowBytes;
 // The largest K of an integer sum: K * 255 * 128 stays below 2^31.
 inline constexpr int64_t kMaxIntegerInputs = int64_t{1} << 16;
 
-// Inputs of int8 rows whose sum is kept for weights in groups.
-inline constexpr int64_t kSumInputs = 16;
-
 // A row of activations below this is quantized to zeros: the inverse of its scale would overflow.
 inline constexpr float kZeroRow = 0x1p-100F;
 
@@ -59,25 +65,31 @@ inline constexpr float kZeroRow = 0x1p-100F;
 //   kBf16: the same for k = 1, 0, 3, 2, ... (the order of VDPBF16PS; products of bf16 are exact in
 //          f32); on AMX the order of TDPBF16PS, which isa/amx_model.cc defines
 //   kI8:   the integer sum of w[k] * x[k], as f32, times the row's scale
+//   kI24:  the integer sums s0, s1, s2 of w[k] times each of the three codes, as f32, joined to
+//          fma(s0, kRadix^2, fma(s1, kRadix, s2)), times the row's scale
 // and then fma(a, scale, bias), or with `add` out + that; a missing scale is 1, a missing bias -0.
 // Weights in groups: each group has a sum `a` of its own, without the row's scale, and
-// total = fma(a, the group's scale, total) from 0 on; then the row's scale (kI8) and the bias.
+// total = fma(a, the group's scale, total) from 0 on; then the row's scale (codes) and the bias.
 struct MatMulPiece {
   // [rows, k]: f32, bf16 (k padded with zero to 2), or the int8 codes with 128 added, as unsigned
-  // bytes (padded to 4; what stands there does not matter, the weights are zero)
+  // bytes (padded to 4; what stands there does not matter, the weights are zero). kI24: three rows
+  // of codes for each row, c0, c1 and c2. For weights in groups the codes are signed, without 128.
   const void* x;
   int64_t x_stride_bytes;  // from row to row, or with `tiled` from one 16 rows to the next
   // The rows lie in tiles, one after the other for each 16 rows: [K / tile][16][64 bytes], padded
   // as above to whole tiles. Pieces begin at a multiple of 16 rows.
   bool tiled;
-  const float* x_scales;   // kI8: [rows]
-  const int32_t* offsets;  // kI8: of the first block's features, 128 times the sum of their codes
-  const int16_t* x_sums;   // kI8 with kI4: of kSumInputs codes each, without the 128
-  int64_t x_sums_stride;   // of a row
-  int64_t rows;            // 1..kPieceRows
-  const void* weight;      // first block; blocks follow each other
-  int64_t blocks;          // 1..kPieceBlocks
-  int64_t columns;         // features that exist, in (16 * (blocks - 1), 16 * blocks]
+  const float* x_scales;   // codes: [rows]
+  const int32_t* offsets;  // codes: of the first block's features, 128 times the sum of their codes
+  // Codes, for weights in groups: sums of `sum_inputs` codes each, of each row of codes,
+  // `x_sums_stride` numbers apart. A group is a multiple of `sum_inputs`.
+  const int32_t* x_sums;
+  int64_t x_sums_stride;
+  int64_t sum_inputs;
+  int64_t rows;        // 1..kPieceRows / CodeRows
+  const void* weight;  // first block; blocks follow each other
+  int64_t blocks;      // 1..kPieceBlocks
+  int64_t columns;     // features that exist, in (16 * (blocks - 1), 16 * blocks]
   int64_t k;
   const float* scales;       // of the first block's features, padded to 16 * blocks; nullptr: none
   const float* bias;         // the same; nullptr: none
@@ -109,8 +121,8 @@ struct PeakEntry {
 struct KernelTable {
   const char* isa;
   bool (*supported)(const CpuFeatures& cpu);
-  // An entry without `run` is not there: kI8 meets codes only, and bf16 dots exist only where the
-  // CPU has them, for weights without groups.
+  // An entry without `run` is not there: kI8 and kI24 meet codes only, kF32 floats only, and bf16
+  // dots exist only where the CPU has them, for weights without groups.
   MatMulEntry matmul[kInputCount][kStorageCount];
   AttentionKernels attention;
   // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; squares are summed in 16 lanes, then lanes i
@@ -125,7 +137,12 @@ struct KernelTable {
   // codes[i] = 128 + round half even(x[i] * (127 / absmax)), scale = absmax / 127; a row of zeros
   // has scale 1. x must be finite.
   void (*quantize_row)(const float* x, int64_t n, uint8_t* codes, float* scale);
-  // Inputs of this type and at least so many rows lie in tiles; 0: never.
+  // The three rows of codes of kI24, `stride` bytes apart, each with 128 added: c0 = round half
+  // even(y) for y = x[i] * (127 / absmax), c1 = round((y - c0) * kRadix), and c2 the same of what
+  // is left; scale = absmax / (127 * kRadix^2). A row of zeros has scale 1, one with a NaN or an
+  // infinity has scale NaN.
+  void (*split_row)(const float* x, int64_t n, uint8_t* codes, int64_t stride, float* scale);
+  // Inputs of this type and at least so many rows (of codes) lie in tiles; 0: never.
   int64_t tiled_from[kInputCount];
   // By InputType; an entry without `run` is not there.
   PeakEntry peaks[kInputCount];

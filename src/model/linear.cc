@@ -28,7 +28,7 @@ core::Status CheckRunnable(const std::string& module, const tensor::Scheme& sche
                              " inputs; groups must divide them and be multiples of " +
                              (scheme.weight_bits == 4 ? "16" : "4"));
   }
-  if (dynamic && k > kernels::kMaxIntegerInputs) {
+  if (k > kernels::kMaxIntegerInputs) {
     return core::Unsupported("layer '" + module + "' has " + std::to_string(k) +
                              " inputs; an integer sum takes at most " +
                              std::to_string(kernels::kMaxIntegerInputs));
@@ -142,8 +142,12 @@ int64_t Linear::calls() const {
 }
 
 kernels::InputType Linear::input(Compute compute) const {
-  if (scheme_.activations == tensor::Activations::kDynamicPerToken) return kernels::InputType::kI8;
-  return compute == Compute::kBF16 ? kernels::InputType::kBf16 : kernels::InputType::kF32;
+  using kernels::InputType;
+  if (scheme_.activations == tensor::Activations::kDynamicPerToken) return InputType::kI8;
+  if (compute == Compute::kBF16 && kernels::FindMatMul(InputType::kBf16, weight_) != nullptr)
+    return InputType::kBf16;
+  return kernels::FindMatMul(InputType::kF32, weight_) != nullptr ? InputType::kF32
+                                                                  : InputType::kI24;
 }
 
 kernels::Product Linear::product(float* out, bool add) const {

@@ -17,9 +17,9 @@
 
 namespace octavo::model {
 
-// The activations of layers with float inputs: as they are, or rounded to bf16 (int8 codes are
-// exact in it) and multiplied by the CPU's bf16 dot where it has one. Layers with int8 activations
-// are the same in both.
+// The activations of layers with float inputs: kF32 as they are, or for weights that are codes in
+// fixed point of 24 bits; kBF16 rounded to bf16 (int8 codes are exact in it) and multiplied by the
+// CPU's bf16 dot where it has one. Layers with int8 activations are the same in both.
 enum class Compute : uint8_t { kF32, kBF16 };
 
 // Tensor `name` of the folder, which must hold floats of that shape.

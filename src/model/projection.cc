@@ -2,31 +2,20 @@
 
 #include <span>
 
-#include "core/check.h"
 #include "core/clock.h"
 #include "kernels/elementwise.h"
 
 namespace octavo::model {
 namespace {
 
-// The input as the kernels of `type` read it, or, where not all of these weights have one, rounded
-// for their f32 kernels.
+// The input as the kernels of `type` read it.
 void Convert(const ForwardContext& context, kernels::InputType type,
              std::span<const kernels::Product> products, const float* in, int64_t rows,
              kernels::Activations& activations) {
-  bool native = true;
-  bool sums = false;
-  for (const kernels::Product& product : products) {
-    native = native && kernels::FindMatMul(type, *product.weight) != nullptr;
-    sums = sums || kernels::NeedsSums(*product.weight);
-  }
-  const int64_t k = products[0].weight->k();
-  if (native) {
-    activations.Assign(in, rows, k, type, context.pool, sums);
-  } else {
-    OCTAVO_CHECK(type == kernels::InputType::kBf16);
-    activations.AssignRounded(in, rows, k, context.pool);
-  }
+  kernels::InputOptions options;
+  options.sum_inputs = kernels::SumInputs(products);
+  options.round_to_bf16 = context.compute == Compute::kBF16;
+  activations.Assign(in, rows, products[0].weight->k(), type, context.pool, options);
 }
 
 // Runs those of the layers that read their input as `type`.
@@ -62,9 +51,8 @@ void Project(const ForwardContext& context, int64_t layer, const float* in, int6
   for (const Projection& p : projections) linears[count++] = p.linear;
   TellTap(context, layer, std::span(linears, count), in, rows);
   const core::Stopwatch watch;
-  for (const auto type :
-       {kernels::InputType::kF32, kernels::InputType::kBf16, kernels::InputType::kI8}) {
-    ProjectAs(type, context, in, rows, projections, activations);
+  for (int type = 0; type < kernels::kInputCount; ++type) {
+    ProjectAs(static_cast<kernels::InputType>(type), context, in, rows, projections, activations);
   }
   context.profile.linear_seconds += watch.Seconds();
 }

@@ -215,7 +215,7 @@ TEST(KernelReport, NamesTheTableThatRan) {
           kernels::FindMatMul(kernels::InputType::kBf16, model->linears()[0]->weight()) != nullptr;
       const bool bf16_dots = compute == model::Compute::kBF16 && has_bf16;
       EXPECT_EQ(layer["isa"], table->isa);
-      EXPECT_EQ(layer["kernel"], bf16_dots ? "w8abf16" : "w8a32") << table->isa;
+      EXPECT_EQ(layer["kernel"], bf16_dots ? "w8abf16" : "w8a24") << table->isa;
     }
   }
   kernels::ForceTable(active);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/isa/scalar_attention.h"
 #include "kernels/table.h"
@@ -47,16 +48,31 @@ float InputAt(const std::byte* row, int64_t k) {
   }
 }
 
-// Over inputs first <= k < last.
+// Over inputs first <= k < last; `codes` is one row of codes.
+template <Storage kStorage>
+float IntegerSum(const MatMulPiece& piece, const std::byte* codes, const std::byte* block,
+                 int64_t lane, int64_t first, int64_t last) {
+  int32_t sum = 0;
+  for (int64_t i = first; i < last; ++i) {
+    const int32_t code =
+        piece.group > 0 ? static_cast<int8_t>(codes[i]) : static_cast<int32_t>(codes[i]) - 128;
+    sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) * code;
+  }
+  return static_cast<float>(sum);
+}
+
 template <InputType kInput, Storage kStorage>
-float Sum(const std::byte* row, const std::byte* block, int64_t lane, int64_t first, int64_t last) {
+float Sum(const MatMulPiece& piece, const std::byte* row, const std::byte* block, int64_t lane,
+          int64_t first, int64_t last) {
   if constexpr (kInput == InputType::kI8) {
-    int32_t sum = 0;
-    for (int64_t i = first; i < last; ++i) {
-      sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) *
-             (static_cast<int32_t>(row[i]) - 128);
+    return IntegerSum<kStorage>(piece, row, block, lane, first, last);
+  } else if constexpr (kInput == InputType::kI24) {
+    float parts[3];
+    for (int64_t p = 0; p < 3; ++p) {
+      parts[p] =
+          IntegerSum<kStorage>(piece, row + p * piece.x_stride_bytes, block, lane, first, last);
     }
-    return static_cast<float>(sum);
+    return std::fma(parts[0], kRadix * kRadix, std::fma(parts[1], kRadix, parts[2]));
   } else {
     float sum = 0;
     for (int64_t i = first; i < last; ++i) {
@@ -84,22 +100,23 @@ void MatMul(const MatMulPiece& piece) {
   const int64_t units = (piece.k + kLayout.unit - 1) / kLayout.unit;
   const int64_t block_bytes = units * kBlockFeatures * kLayout.unit_bytes;
   for (int64_t row = 0; row < piece.rows; ++row) {
-    const std::byte* x = static_cast<const std::byte*>(piece.x) + row * piece.x_stride_bytes;
+    const std::byte* x =
+        static_cast<const std::byte*>(piece.x) + row * CodeRows(kInput) * piece.x_stride_bytes;
     for (int64_t n = 0; n < piece.columns; ++n) {
       const std::byte* block =
           static_cast<const std::byte*>(piece.weight) + n / kBlockFeatures * block_bytes;
       const int64_t lane = n % kBlockFeatures;
       float sum = 0;
       if (piece.group == 0) {
-        sum = Sum<kInput, kStorage>(x, block, lane, 0, piece.k);
+        sum = Sum<kInput, kStorage>(piece, x, block, lane, 0, piece.k);
       } else {
         for (int64_t g = 0; g < piece.k / piece.group; ++g) {
           const int64_t first = g * piece.group;
-          sum = std::fma(Sum<kInput, kStorage>(x, block, lane, first, first + piece.group),
+          sum = std::fma(Sum<kInput, kStorage>(piece, x, block, lane, first, first + piece.group),
                          GroupScale(piece, g, n), sum);
         }
       }
-      if (kInput == InputType::kI8) sum *= piece.x_scales[row];
+      if (kInput == InputType::kI8 || kInput == InputType::kI24) sum *= piece.x_scales[row];
       sum = std::fma(sum, piece.scales != nullptr ? piece.scales[n] : 1.0F,
                      piece.bias != nullptr ? piece.bias[n] : -0.0F);
       float& out = piece.out[row * piece.out_stride + n];
@@ -170,6 +187,28 @@ void QuantizeRow(const float* x, int64_t n, uint8_t* codes, float* scale) {
   }
 }
 
+void SplitRow(const float* x, int64_t n, uint8_t* codes, int64_t stride, float* scale) {
+  float absmax = 0;
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) {
+    absmax = std::fmax(absmax, std::fabs(x[i]));
+    finite = finite && std::isfinite(x[i]);
+  }
+  const bool zero = absmax < kZeroRow;
+  const float inverse = zero || !finite ? 0.0F : 127.0F / absmax;
+  *scale = !finite ? std::numeric_limits<float>::quiet_NaN()
+           : zero  ? 1.0F
+                   : absmax / (127.0F * kRadix * kRadix);
+  for (int64_t i = 0; i < n; ++i) {
+    float left = finite ? x[i] * inverse : 0.0F;
+    for (int64_t part = 0; part < 3; ++part) {
+      const float code = std::nearbyint(left);
+      codes[part * stride + i] = static_cast<uint8_t>(128.0F + code);
+      left = (left - code) * kRadix;
+    }
+  }
+}
+
 float PeakFloat(int64_t rounds) {
   float sum = 0;
   for (int64_t i = 0; i < rounds; ++i) sum = std::fma(sum, 0.999F, 0.001F);
@@ -194,9 +233,7 @@ const KernelTable kScalarTable = {
     Supported,
     {{{"w32a32", "scalar", MatMul<InputType::kF32, Storage::kF32>},
       {"f16a32", "scalar", MatMul<InputType::kF32, Storage::kF16>},
-      {"bf16a32", "scalar", MatMul<InputType::kF32, Storage::kBF16>},
-      {"w8a32", "scalar", MatMul<InputType::kF32, Storage::kI8>},
-      {"w4a32", "scalar", MatMul<InputType::kF32, Storage::kI4>}},
+      {"bf16a32", "scalar", MatMul<InputType::kF32, Storage::kBF16>}},
      {{},
       {},
       {"bf16abf16", "scalar", MatMul<InputType::kBf16, Storage::kBF16>},
@@ -205,15 +242,21 @@ const KernelTable kScalarTable = {
       {},
       {},
       {"w8a8", "scalar", MatMul<InputType::kI8, Storage::kI8>},
-      {"w4a8", "scalar", MatMul<InputType::kI8, Storage::kI4>}}},
+      {"w4a8", "scalar", MatMul<InputType::kI8, Storage::kI4>}},
+     {{},
+      {},
+      {},
+      {"w8a24", "scalar", MatMul<InputType::kI24, Storage::kI8>},
+      {"w4a24", "scalar", MatMul<InputType::kI24, Storage::kI4>}}},
     {ScalarRotate, ScalarStoreKv, ScalarAttend, ScalarMergePartials},
     RmsNorm,
     SiluMul,
     RoundToBf16,
     ToBf16,
     QuantizeRow,
+    SplitRow,
     {},
-    {{1, PeakFloat}, {}, {}},
+    {{1, PeakFloat}, {}, {}, {}},
     Read,
 };
 
