@@ -1,14 +1,13 @@
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <vector>
 
 #include "core/check.h"
-#include "kernels/scratch.h"
+#include "kernels/weight_memory.h"
 
 namespace octavo::kernels {
 namespace {
@@ -74,7 +73,7 @@ void PackNibbles(const int8_t* codes, int64_t rows, int64_t k, std::byte* block)
 }  // namespace
 
 void PackedMatrix::Free::operator()(std::byte* p) const {
-  std::free(p);
+  FreeWeights(p);
 }
 
 int64_t PackedMatrix::block_bytes() const {
@@ -87,7 +86,7 @@ void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage) {
   k_ = k;
   storage_ = storage;
   void* memory =
-      AllocateAligned(std::max<size_t>(static_cast<size_t>(blocks() * block_bytes()), 1));
+      AllocateWeights(std::max<size_t>(static_cast<size_t>(blocks() * block_bytes()), 1));
   data_.reset(static_cast<std::byte*>(memory));
 }
 
