@@ -48,14 +48,22 @@ std::string Report(const core::Json& report) {
                Cell(layer, "calls")});
   }
   std::string text = table.Render();
+  for (const core::Json& layer : report["layers"]) {
+    const core::Json* rotation = core::Find(layer, "input_rotation");
+    if (rotation == nullptr) continue;
+    text += fmt::format("{}: input rotated (Hadamard of order {}, seed {}), {} calls\n",
+                        Cell(layer, "name"), Cell(*rotation, "order"), Cell(*rotation, "seed"),
+                        Cell(*rotation, "calls"));
+  }
   text += fmt::format("\nartifact {:.12}\nINT8 share of linear weights: {:.1f}%\n",
                       Cell(report, "artifact_digest"),
                       100 * report["int8_fraction_of_linear_weights"].get<double>());
   for (const core::Json& fallback : report["fallbacks"]) {
     const std::string promised = Cell(fallback, "promised");
-    text += fmt::format("FALLBACK: {} is stored as {}, held as {} and ran {}{}\n",
+    const bool skipped = core::Find(fallback, "rotation_skipped")->get<bool>();
+    text += fmt::format("FALLBACK: {} is stored as {}, held as {} and ran {}{}{}\n",
                         Cell(fallback, "name"), Cell(fallback, "stored"), Cell(fallback, "packed"),
-                        Cell(fallback, "kernel"),
+                        Cell(fallback, "kernel"), skipped ? " on inputs that were not rotated" : "",
                         promised.empty() ? "" : "; octavo.json promises " + promised);
   }
   if (report["fallbacks"].empty()) {

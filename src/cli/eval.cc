@@ -23,6 +23,8 @@ struct Arguments {
   int64_t max_tokens = 48;
   bool no_speed = false;
   bool no_memory = false;
+  bool stream = false;
+  std::string spill = ".";
   std::optional<std::string> json;
   EngineArguments engine;
 };
@@ -41,6 +43,10 @@ void Declare(Options& options, Arguments& a) {
   options.Value("--max-tokens", "N", a.max_tokens, "of an answer to --prompts");
   options.Flag("--no-speed", a.no_speed, "do not measure speed");
   options.Flag("--no-memory", a.no_memory, "do not measure memory");
+  options.Flag("--stream", a.stream,
+               "run both models block by block, as is done when they do not fit into memory");
+  options.Value("--spill", "DIR", a.spill,
+                "where hidden states go that do not fit into memory, in a file without a name");
   DeclareEngineOptions(options, a.engine);
   options.Value("--json", "OUT", a.json, "write the evaluation, as gate and promote read it");
 }
@@ -71,7 +77,9 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
   suite.speed = suite.speed && !a.no_speed;
   suite.memory = suite.memory && !a.no_memory;
   const engine::EngineOptions engine = ToEngineOptions(a.engine, 0);
-  const eval::EvalOptions options{engine.threads, engine.compute, engine.kv};
+  eval::EvalOptions options{engine.threads, engine.compute, engine.kv};
+  options.stream = a.stream;
+  options.hidden.spill_folder = a.spill;
   OCTAVO_TRY(const core::Json document, eval::Evaluate(a.candidate, a.baseline, suite, options,
                                                        context.progress, context.cancel));
   if (a.json)

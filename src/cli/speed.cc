@@ -91,7 +91,7 @@ double LinearLimitSeconds(const engine::Engine& engine, int64_t rows, int64_t he
   const std::vector<const model::Linear*> linears = model.linears();
   double seconds = 0;
   for (const model::Linear* linear : linears) {
-    const auto peak = PeakOf(linear->input(model.compute()), limits);
+    const auto peak = PeakOf(linear->input(model.compute()).type, limits);
     const int64_t these = linear == linears.back() ? head_rows : rows;
     const double operations =
         2.0 * static_cast<double>(these) * static_cast<double>(linear->n() * linear->k());

@@ -1,5 +1,5 @@
 // The order of an evaluation: digests, memory one model at a time, then both models loaded for
-// quality, then speed.
+// quality, then speed; or both models block by block.
 #include "eval/evaluate.h"
 
 #include <algorithm>
@@ -14,8 +14,10 @@
 #include "eval/document.h"
 #include "eval/generations.h"
 #include "eval/measure.h"
+#include "eval/streamed_scores.h"
 #include "eval/text_scores.h"
 #include "format/manifest.h"
+#include "format/model_folder.h"
 #include "stats/quantile.h"
 
 namespace octavo::eval {
@@ -59,14 +61,31 @@ std::string IsaNames(const Engine& engine) {
   return fmt::format("{}", fmt::join(names, "+"));
 }
 
+Status RequireTokenizer(const text::Tokenizer* tokenizer, const std::string& dir) {
+  if (tokenizer != nullptr) return {};
+  return core::NotFound(
+      fmt::format("{}: has no tokenizer.json, which texts and prompts need", dir));
+}
+
+// Both models with their activations, roughly: what is packed takes as much as the file.
+Result<int64_t> MemoryNeed(const std::string& candidate,
+                           const std::optional<std::string>& baseline) {
+  constexpr int64_t kWorking = int64_t{512} << 20;
+  OCTAVO_TRY(const auto folder, format::ModelFolder::Open(candidate));
+  int64_t bytes = folder.weights_bytes() + kWorking;
+  if (!baseline) return bytes;
+  OCTAVO_TRY(const auto other, format::ModelFolder::Open(*baseline));
+  return bytes + other.weights_bytes();
+}
+
 // The ids of a text, the same for both tokenizers.
-Result<std::vector<TokenId>> Tokenize(const Engine* baseline, const Engine& candidate,
-                                      const std::string& file) {
+Result<std::vector<TokenId>> Tokenize(const text::Tokenizer* baseline,
+                                      const text::Tokenizer& candidate, const std::string& file) {
   OCTAVO_TRY(const std::string content, core::ReadFile(file));
   if (!core::IsUtf8(content)) return Invalid(fmt::format("{}: is not UTF-8 text", file));
-  OCTAVO_TRY(std::vector<TokenId> ids, candidate.tokenizer()->Encode(content, false).Context(file));
+  OCTAVO_TRY(std::vector<TokenId> ids, candidate.Encode(content, false).Context(file));
   if (baseline != nullptr) {
-    OCTAVO_TRY(const auto expected, baseline->tokenizer()->Encode(content, false).Context(file));
+    OCTAVO_TRY(const auto expected, baseline->Encode(content, false).Context(file));
     if (ids != expected) {
       return Invalid(
           fmt::format("{}: the tokenizers of candidate and baseline cut it differently, so the "
@@ -124,6 +143,11 @@ class Evaluation {
   Result<Json> Run() {
     OCTAVO_RETURN_IF_ERROR(Validate(suite_));
     OCTAVO_RETURN_IF_ERROR(PutDigests());
+    OCTAVO_TRY(const bool stream, MustStream());
+    if (stream) {
+      OCTAVO_RETURN_IF_ERROR(RunStreamed());
+      return std::move(document_);
+    }
     if (suite_.memory) OCTAVO_RETURN_IF_ERROR(PutMemory());
     if (cancel_.cancelled()) return std::move(document_);
     OCTAVO_TRY(candidate_, Engine::Load(candidate_dir_, CandidateOptions()));
@@ -174,6 +198,65 @@ class Evaluation {
     return {};
   }
 
+  // Prompts are answered by models in memory.
+  Result<bool> MustStream() const {
+    if (options_.stream && suite_.prompts.empty()) return true;
+    if (options_.stream) {
+      return core::Usage("models that run block by block answer no prompts: leave them out");
+    }
+    OCTAVO_TRY(const int64_t need, MemoryNeed(candidate_dir_, baseline_dir_));
+    const auto available = core::AvailableMemoryBytes();
+    if (!available || static_cast<uint64_t>(need) <= *available) return false;
+    const std::string why =
+        fmt::format("the models need some {:.1f} GB of memory together, {:.1f} GB are available",
+                    static_cast<double>(need) / 1e9, static_cast<double>(*available) / 1e9);
+    if (!suite_.prompts.empty())
+      return Invalid(why + ": without prompts they would run block by block");
+    progress_.Note(why);
+    return true;
+  }
+
+  Status RunStreamed() {
+    if (suite_.speed) progress_.Note("speed is left out: no model is in memory as a whole");
+    core::ThreadPool pool(options_.threads);
+    document_["runtime"]["threads"] = pool.size();
+    OCTAVO_TRY(auto candidate,
+               engine::StreamedModel::Open(candidate_dir_, options_.compute, options_.kv, pool));
+    OCTAVO_RETURN_IF_ERROR(RequireTokenizer(candidate.tokenizer(), candidate_dir_));
+    std::optional<engine::StreamedModel> baseline;
+    if (baseline_dir_) {
+      OCTAVO_TRY(baseline, engine::StreamedModel::Open(*baseline_dir_, model::Compute::kF32,
+                                                       model::KvType::kF32, pool));
+      OCTAVO_RETURN_IF_ERROR(RequireTokenizer(baseline->tokenizer(), *baseline_dir_));
+    }
+    std::vector<StreamedText> texts;
+    for (const TextSpec& spec : suite_.texts) {
+      OCTAVO_TRY(std::vector<TokenId> ids, Tokenize(baseline ? baseline->tokenizer() : nullptr,
+                                                    *candidate.tokenizer(), spec.file));
+      texts.push_back({&spec, std::move(ids)});
+    }
+    OCTAVO_TRY(std::vector<TextScores> scores,
+               ScoreTextsStreamed(baseline ? &*baseline : nullptr, candidate, texts,
+                                  options_.hidden, pool, progress_, cancel_));
+    for (size_t i = 0; i < texts.size(); ++i) {
+      complete_ = complete_ && scores[i].complete;
+      PutText(*texts[i].spec, scores[i], baseline_dir_.has_value(), document_);
+    }
+    document_["complete"] = complete_ && !cancel_.cancelled();
+    if (!complete_) return {};
+    document_["runtime"]["isa"] = fmt::format("{}", fmt::join(candidate.isas(), "+"));
+    if (suite_.memory) {
+      document_["memory"] = {{"baseline", baseline ? WeightsOnly(*baseline) : Json()},
+                             {"candidate", WeightsOnly(candidate)}};
+    }
+    return {};
+  }
+
+  // What a whole model would keep resident; no peak of one was seen.
+  static Json WeightsOnly(const engine::StreamedModel& model) {
+    return {{"weights_bytes", model.weights_bytes()}, {"peak_rss_bytes", nullptr}};
+  }
+
   Status PutMemory() {
     progress_.Begin("memory", baseline_dir_ ? 2 : 1, "models");
     Json memory = {{"baseline", nullptr}, {"candidate", nullptr}};
@@ -190,17 +273,14 @@ class Evaluation {
 
   Status PutTexts() {
     document_["runtime"]["threads"] = candidate_->threads();
-    for (const auto& [engine, dir] :
-         {std::pair(candidate_.get(), &candidate_dir_),
-          std::pair(baseline_.get(), baseline_dir_ ? &*baseline_dir_ : nullptr)}) {
-      if (engine != nullptr && engine->tokenizer() == nullptr) {
-        return core::NotFound(
-            fmt::format("{}: has no tokenizer.json, which texts and prompts need", *dir));
-      }
-    }
+    OCTAVO_RETURN_IF_ERROR(RequireTokenizer(candidate_->tokenizer(), candidate_dir_));
+    if (baseline_ != nullptr)
+      OCTAVO_RETURN_IF_ERROR(RequireTokenizer(baseline_->tokenizer(), *baseline_dir_));
     for (const TextSpec& spec : suite_.texts) {
       if (cancel_.cancelled()) return {};
-      OCTAVO_TRY(const std::vector<TokenId> ids, Tokenize(baseline_.get(), *candidate_, spec.file));
+      OCTAVO_TRY(const std::vector<TokenId> ids,
+                 Tokenize(baseline_ != nullptr ? baseline_->tokenizer() : nullptr,
+                          *candidate_->tokenizer(), spec.file));
       OCTAVO_TRY(TextScores scores,
                  ScoreText(baseline_.get(), *candidate_, spec, ids, progress_, cancel_)
                      .Context(fmt::format("text '{}'", spec.name)));

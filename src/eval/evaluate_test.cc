@@ -132,6 +132,67 @@ TEST_F(EvaluateTest, TheNumbersOfAVerdictAreTheSameEachTimeAndOnAnyNumberOfThrea
   }
 }
 
+// The engine promises that results do not depend on how work is cut: the document is the same to
+// the last digit, whether the hidden states stay in memory or go to disk.
+TEST_F(EvaluateTest, BlockByBlockGivesTheSameDocument) {
+  suite_.prompts.clear();
+  suite_.speed = false;
+  std::string text;
+  for (int i = 0; i < 900; ++i) text += i % 5 == 0 ? "jumps over " : "the lazy dog ";
+  Write("more.txt", text);
+  suite_.texts.push_back({"more", Path("more.txt"), 200, 2, Score::kAll});
+  for (const auto& [candidate, baseline] :
+       {std::pair("llama_tied", "llama"), std::pair("mistral_window", "qwen2")}) {
+    const std::string models[] = {MakeModel(candidate), MakeModel(baseline)};
+    EvalOptions options{2, model::Compute::kF32, model::KvType::kI8};
+    const auto whole = Run(models[0], models[1], options);
+    ASSERT_TRUE(whole.ok()) << whole.error().message();
+    core::Json expected = whole.value();
+    for (const char* model : {"candidate", "baseline"})
+      expected["memory"][model]["peak_rss_bytes"] = nullptr;
+    options.stream = true;
+    options.hidden.spill_folder = folder_;
+    for (const int64_t budget : {int64_t{1} << 30, int64_t{1000}}) {
+      options.hidden.max_memory_bytes = budget;
+      const auto streamed = Run(models[0], models[1], options);
+      ASSERT_TRUE(streamed.ok()) << streamed.error().message();
+      EXPECT_EQ(streamed.value(), expected) << budget;
+    }
+  }
+  const std::string model = MakeModel("llama");
+  EvalOptions options;
+  options.stream = true;
+  options.hidden.spill_folder = folder_;
+  const auto alone = Run(model, std::nullopt, options);
+  ASSERT_TRUE(alone.ok()) << alone.error().message();
+  EXPECT_EQ(alone.value()["perplexity"], Run(model, std::nullopt).value()["perplexity"]);
+}
+
+TEST_F(EvaluateTest, BlockByBlockLeavesOutWhatItCannotDoAndHearsACancel) {
+  const std::string model = MakeModel("llama");
+  EvalOptions options;
+  options.stream = true;
+  const auto with_prompts = Run(model, model, options);
+  ASSERT_FALSE(with_prompts.ok());
+  EXPECT_EQ(with_prompts.error().code(), core::ErrorCode::kUsage);
+  suite_.prompts.clear();
+  const auto document = Run(model, model, options);
+  ASSERT_TRUE(document.ok()) << document.error().message();
+  EXPECT_EQ(document.value()["complete"], true);
+  EXPECT_TRUE(document.value()["speed"].is_null());
+  EXPECT_EQ(document.value()["divergence"][0]["max_kld"], 0.0);
+
+  options.hidden = {1000, Path("no-such-folder")};
+  EXPECT_FALSE(Run(model, model, options).ok());
+  options.hidden = {};
+  core::CancelToken cancel;
+  cancel.Cancel();
+  const auto cut = Evaluate(model, model, suite_, options, core::SilentProgress(), cancel);
+  ASSERT_TRUE(cut.ok()) << cut.error().message();
+  EXPECT_EQ(cut.value()["complete"], false);
+  EXPECT_TRUE(cut.value()["perplexity"].empty());
+}
+
 TEST_F(EvaluateTest, AModelAgainstItselfIsEqual) {
   const std::string model = MakeModel("qwen3");
   const auto document = Run(model, model);

@@ -2,55 +2,19 @@
 #include "eval/text_scores.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "core/bytes.h"
+#include "eval/windows.h"
 
 namespace octavo::eval {
 namespace {
 
-using core::Invalid;
 using core::Result;
-using core::Status;
 using engine::Engine;
 using engine::TokenId;
-
-// Tokens of one forward pass: many enough to keep the matrix products busy, few enough that the
-// logits of both models stay below some 150 MB at the largest vocabularies and that Ctrl-C is
-// heard.
-constexpr int64_t kTokensPerPass = 128;
-
-int64_t FirstTarget(const TextSpec& spec) {
-  return spec.score == Score::kAll ? 1 : spec.context / 2;
-}
-
-Status CheckModels(const Engine* baseline, const Engine& candidate, const TextSpec& spec) {
-  for (const Engine* engine : {baseline, &candidate}) {
-    if (engine != nullptr && spec.context > engine->config().context) {
-      return Invalid(fmt::format("context is {}, the model has at most {}", spec.context,
-                                 engine->config().context));
-    }
-  }
-  if (baseline != nullptr && baseline->config().vocab_size != candidate.config().vocab_size) {
-    return Invalid(fmt::format(
-        "the candidate has {} tokens in its vocabulary, the baseline {}: they cannot be compared",
-        candidate.config().vocab_size, baseline->config().vocab_size));
-  }
-  return {};
-}
-
-Result<int64_t> CountWindows(const TextSpec& spec, int64_t tokens) {
-  const int64_t available = tokens / spec.context;
-  if (available < std::max<int64_t>(spec.chunks, 1)) {
-    return Invalid(fmt::format(
-        "the text has {} tokens, {} windows of {}, and {} are asked for: lower chunks or context",
-        tokens, available, spec.context, std::max<int64_t>(spec.chunks, 1)));
-  }
-  return spec.chunks > 0 ? spec.chunks : available;
-}
 
 // Both models over one window, pass by pass, so that only one pass' logits exist at a time.
 class WindowScorer {
@@ -96,19 +60,6 @@ class WindowScorer {
   std::vector<RowScore> scores_;
 };
 
-Status CheckFinite(std::span<const RowScore> scores, bool has_baseline) {
-  for (const RowScore& score : scores) {
-    const bool baseline_ok = std::isfinite(score.baseline_nll);
-    const bool candidate_ok = std::isfinite(score.candidate_nll);
-    if (baseline_ok && candidate_ok && std::isfinite(score.kld)) continue;
-    const char* whose = !candidate_ok ? "the candidate" : "one of the models";
-    if (has_baseline && !baseline_ok) whose = "the baseline";
-    return Invalid(fmt::format(
-        "the logits of {} are not finite numbers: its weights are damaged or out of range", whose));
-  }
-  return {};
-}
-
 }  // namespace
 
 void TextScores::Add(std::span<const RowScore> scores) {
@@ -136,7 +87,8 @@ void TextScores::Add(std::span<const RowScore> scores) {
 Result<TextScores> ScoreText(Engine* baseline, Engine& candidate, const TextSpec& spec,
                              std::span<const TokenId> ids, core::Progress& progress,
                              const core::CancelToken& cancel) {
-  OCTAVO_RETURN_IF_ERROR(CheckModels(baseline, candidate, spec));
+  OCTAVO_RETURN_IF_ERROR(
+      CheckModels(baseline != nullptr ? &baseline->config() : nullptr, candidate.config(), spec));
   OCTAVO_TRY(const int64_t windows, CountWindows(spec, static_cast<int64_t>(ids.size())));
   progress.Begin(fmt::format("perplexity of {}", core::Printable(spec.name, 40)),
                  windows * spec.context, "tokens");

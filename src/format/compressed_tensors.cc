@@ -40,6 +40,15 @@ core::Result<TensorView> GetMatrix(const ModelFolder& folder, const std::string&
   return view;
 }
 
+core::Status RequirePositive(const std::string& name, std::span<const float> scales) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (std::isfinite(scales[i]) && scales[i] > 0) continue;
+    return core::Invalid("tensor '" + name + "' holds " + std::to_string(scales[i]) + " at index " +
+                         std::to_string(i) + "; scales must be positive and finite");
+  }
+  return {};
+}
+
 // [N, K], as weight_shape says it.
 core::Result<tensor::Shape> ReadWeightShape(const ModelFolder& folder, std::string_view module) {
   const std::string name = Suffixed(module, ".weight_shape");
@@ -109,7 +118,12 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
   const int64_t groups = scheme.group_size == 0 ? 1 : k / scheme.group_size;
   const tensor::Shape scales = scheme.per_tensor ? tensor::Shape{1} : tensor::Shape{n, groups};
   const TensorPlan scale = {Suffixed(module, ".weight_scale"), scale_dtype, scales};
-  if (!IsPacked(scheme)) return {{Suffixed(module, ".weight"), DType::kI8, {n, k}}, scale};
+  if (!IsPacked(scheme)) {
+    std::vector<TensorPlan> plan = {{Suffixed(module, ".weight"), DType::kI8, {n, k}}, scale};
+    if (scheme.activations == Activations::kStaticPerTensor)
+      plan.push_back({Suffixed(module, ".input_scale"), DType::kF32, {1}});
+    return plan;
+  }
   return {
       {Suffixed(module, ".weight_packed"), DType::kI32, {n, PackedWords(k, scheme.weight_bits)}},
       scale,
@@ -136,6 +150,10 @@ core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const QuantizedTens
   std::vector<std::byte> scales(kept.size() * tensor::DTypeSize(weight.scale_dtype));
   tensor::ConvertFromFloat(kept, weight.scale_dtype, scales);
   OCTAVO_RETURN_IF_ERROR(writer.Append(scales));
+  if (scheme.activations == Activations::kStaticPerTensor) {
+    OCTAVO_CHECK(weight.input_scale.has_value());
+    return writer.Append(std::as_bytes(std::span(&*weight.input_scale, 1)));
+  }
   if (!IsPacked(scheme)) return {};
   const int64_t shape[2] = {weight.n, weight.k};
   return writer.Append(std::as_bytes(std::span(shape)));
@@ -163,6 +181,8 @@ core::Result<StoredLinear> StoredLinear::Open(const ModelFolder& folder, std::st
                          std::to_string(shape.k) + " inputs");
   }
   OCTAVO_RETURN_IF_ERROR(out.ReadScales(module, scheme.per_tensor));
+  if (scheme.activations == Activations::kStaticPerTensor)
+    OCTAVO_RETURN_IF_ERROR(out.ReadInputScale(module));
   return out;
 }
 
@@ -205,15 +225,21 @@ core::Status StoredLinear::ReadScales(std::string_view module, bool per_tensor) 
   shape_.scale_dtype = view.dtype;
   shape_.scales.resize(static_cast<size_t>(view.elements()));
   tensor::ConvertToFloat(view.dtype, view.bytes, shape_.scales);
-  for (size_t i = 0; i < shape_.scales.size(); ++i) {
-    if (!std::isfinite(shape_.scales[i]) || shape_.scales[i] <= 0) {
-      return core::Invalid("tensor '" + name + "' holds " + std::to_string(shape_.scales[i]) +
-                           " at index " + std::to_string(i) +
-                           "; scales must be positive and finite");
-    }
-  }
+  OCTAVO_RETURN_IF_ERROR(RequirePositive(name, shape_.scales));
   if (per_tensor) shape_.scales.assign(static_cast<size_t>(shape_.n), shape_.scales[0]);
   return {};
+}
+
+// One number, of whatever float type and shape others write it in.
+core::Status StoredLinear::ReadInputScale(std::string_view module) {
+  const std::string name = Suffixed(module, ".input_scale");
+  OCTAVO_TRY(const TensorView view, folder_->GetTensor(name));
+  if (!tensor::IsFloat(view.dtype) || view.elements() != 1 || view.rank() > 1)
+    return Unexpected(name, view, "one float");
+  float scale = 0;
+  tensor::ConvertToFloat(view.dtype, view.bytes, std::span(&scale, 1));
+  shape_.input_scale = scale;
+  return RequirePositive(name, std::span(&scale, 1));
 }
 
 core::Status StoredLinear::Read(int64_t first, std::span<int8_t> codes) const {

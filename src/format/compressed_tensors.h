@@ -32,11 +32,20 @@ struct SchemeGroup {
   std::vector<std::string> targets;
   tensor::Scheme scheme;
 };
+// Inputs of down_proj are multiplied by kernels::Hadamard(order, seed) when the model runs, and the
+// columns of its stored weights have been.
+struct OnlineRotation {
+  int64_t order = 0;  // down_proj's inputs
+  uint64_t seed = 0;
+};
 // The quantization_config object of a folder with these groups; the `ignored` modules (names or
 // patterns) stay as they are. Groups of both layouts make the folder "mixed-precision", each group
 // with its own format. Only the classic keys, because other loaders refuse unknown ones.
 core::Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
                                   const std::vector<std::string>& ignored);
+// The same with a rotation that only octavo runs: quant_method "octavo", so that other loaders
+// refuse the folder instead of printing garbage.
+core::Json WithOnlineRotation(core::Json quantization_config, const OnlineRotation& down_proj);
 
 // The scheme of one linear module; 16 bits: it stays as it is.
 struct LayerScheme {
@@ -56,9 +65,10 @@ class QuantizationConfig {
   // What octavo cannot run (float types, asymmetric weights, sparsity, unknown formats, act-order
   // groups) is refused by name.
   static core::Result<QuantizationConfig> Parse(const core::Json& config);
-  bool empty() const { return groups_.empty(); }
+  bool empty() const { return groups_.empty() && !down_rotation_; }
   // nullopt: the module is not quantized.
   std::optional<tensor::Scheme> SchemeOf(std::string_view module) const;
+  const std::optional<OnlineRotation>& down_rotation() const { return down_rotation_; }
 
  private:
   struct Targets {
@@ -71,18 +81,21 @@ class QuantizationConfig {
     Targets targets;
     tensor::Scheme scheme;
   };
+  core::Status ReadGroups(const core::Json& object);
   core::Status AddGroup(const core::Json& json, const std::string& folder_format);
   std::vector<Group> groups_;
   Targets ignored_;
+  std::optional<OnlineRotation> down_rotation_;
 };
 
 // The tensors that one quantized linear of `scheme` takes in the file, in the order in which octavo
 // writes them: MODULE.weight_packed, .weight_scale, .weight_shape (pack-quantized) or
-// MODULE.weight, .weight_scale (int-quantized). The scale of a per-tensor scheme is one number.
+// MODULE.weight, .weight_scale (int-quantized), and .input_scale where activations are static. The
+// scale of a per-tensor scheme is one number.
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
                                             const tensor::Scheme& scheme,
                                             tensor::DType scale_dtype);
-// Appends them in that order.
+// Appends them in that order. A scheme of static activations needs weight.input_scale.
 core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const tensor::QuantizedTensor& weight,
                                   const tensor::Scheme& scheme);
 // A quantized linear of a folder, octavo's or llm-compressor's (codes down to -128), whose codes
@@ -109,6 +122,7 @@ class StoredLinear {
   core::Status OpenPacked(std::string_view module);
   core::Status OpenPlain(std::string_view module);
   core::Status ReadScales(std::string_view module, bool per_tensor);
+  core::Status ReadInputScale(std::string_view module);
   const ModelFolder* folder_ = nullptr;
   std::string name_;  // of the tensor that holds the codes
   bool packed_ = false;

@@ -18,6 +18,7 @@ using tensor::Scheme;
 constexpr Scheme kW8A16 = {8, 0, Activations::kFloat};
 constexpr Scheme kW4A16G32 = {4, 32, Activations::kFloat};
 constexpr Scheme kW8A8 = {8, 0, Activations::kDynamicPerToken};
+constexpr Scheme kStatic = {8, 0, Activations::kStaticPerTensor};
 
 Json Config(const std::string& quantization) {
   return core::ParseJson("{\"quantization_config\":" + quantization + "}").value();
@@ -211,6 +212,64 @@ TEST(QuantizationConfig, ANameBeatsAPatternAndAPatternTheClass) {
   EXPECT_EQ(name("model.layers.11.self_attn.o_proj"), "w8a16");
 }
 
+TEST(QuantizationConfig, OnlineRotationHasAMethodOfItsOwn) {
+  const Json plain = MakeQuantizationConfig({{{"Linear"}, kW8A8}}, {"lm_head"});
+  const uint64_t seed = 0xFEDCBA9876543210U;
+  Json config = {{"quantization_config", WithOnlineRotation(plain, {1536, seed})}};
+  EXPECT_EQ(config["quantization_config"]["quant_method"], "octavo");
+  // As it comes from a file.
+  config = core::ParseJson(core::DumpJson(config)).value();
+  const auto parsed = QuantizationConfig::Parse(config);
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message();
+  ASSERT_TRUE(parsed.value().down_rotation().has_value());
+  EXPECT_EQ(parsed.value().down_rotation()->order, 1536);
+  EXPECT_EQ(parsed.value().down_rotation()->seed, seed);
+  EXPECT_EQ(parsed.value().SchemeOf("model.layers.0.mlp.up_proj"), kW8A8);
+  EXPECT_FALSE(QuantizationConfig::Parse({{"quantization_config", plain}}).value().down_rotation());
+
+  // 16-bit weights may be rotated, too; such a folder is no base.
+  config =
+      Config(R"({"quant_method":"octavo","online_rotation":{"down_proj":{"order":8,"seed":0}}})");
+  ASSERT_TRUE(QuantizationConfig::Parse(config).ok());
+  EXPECT_FALSE(QuantizationConfig::Parse(config).value().empty());
+  EXPECT_EQ(QuantizationConfig::Parse(config).value().SchemeOf("lm_head"), std::nullopt);
+}
+
+TEST(QuantizationConfig, HostileRotationsAreRefusedByName) {
+  const struct {
+    const char* pointer;
+    const char* value;
+    const char* error;
+  } cases[] = {
+      {"/quant_method", "\"compressed-tensors\"", "'online_rotation' needs quant_method 'octavo'"},
+      {"/online_rotation", "null", "without 'online_rotation'"},
+      {"/online_rotation", "7", "online_rotation: must be an object"},
+      {"/online_rotation", "{}", "'down_proj' must be an object"},
+      {"/online_rotation/down_proj", "[]", "'down_proj' must be an object"},
+      {"/online_rotation/up_proj", "{}", "'up_proj'"},
+      {"/online_rotation/down_proj/angle", "1", "'angle'"},
+      {"/online_rotation/down_proj/order", "0", "'order' is 0"},
+      {"/online_rotation/down_proj/order", "-8", "'order' is -8"},
+      {"/online_rotation/down_proj/order", "16777217", "'order' is 16777217"},
+      {"/online_rotation/down_proj/order", "\"8\"", "'order'"},
+      {"/online_rotation/down_proj/order", "1e300", "'order'"},
+      {"/online_rotation/down_proj/seed", "-1", "'seed'"},
+      {"/online_rotation/down_proj/seed", "1.5", "'seed'"},
+      {"/online_rotation/down_proj/seed", "null", "'seed'"},
+  };
+  for (const auto& c : cases) {
+    Json config = Usual();
+    config["quantization_config"] =
+        WithOnlineRotation(std::move(config["quantization_config"]), {8, 1});
+    config = core::ParseJson(core::DumpJson(config)).value();
+    EXPECT_EQ(ParseError(config), "parsed");
+    config[Json::json_pointer(std::string("/quantization_config") + c.pointer)] =
+        core::ParseJson(c.value).value();
+    const std::string error = ParseError(config);
+    EXPECT_NE(error.find(c.error), std::string::npos) << c.pointer << " got: " << error;
+  }
+}
+
 // A folder with one linear module "m" written as `scheme`.
 class QuantizedLinear : public testing::Test {
  protected:
@@ -264,7 +323,8 @@ TEST_F(QuantizedLinear, RoundTripsInEveryLayout) {
                {kW4A16G32, 64, DType::kF16},
                {kW8A8, 37, DType::kF32},
                {{8, 0, Activations::kFloat, true}, 37, DType::kF16},
-               {{8, 0, Activations::kDynamicPerToken, true}, 37, DType::kF32}};
+               {{8, 0, Activations::kDynamicPerToken, true}, 37, DType::kF32},
+               {kStatic, 37, DType::kF32}};
   for (const auto& c : cases) {
     QuantizedTensor weight;
     weight.n = 3;
@@ -279,6 +339,7 @@ TEST_F(QuantizedLinear, RoundTripsInEveryLayout) {
     for (int64_t i = 0; i < weight.n * weight.groups(); ++i) {
       weight.scales.push_back(0.25F * static_cast<float>(c.scheme.per_tensor ? 1 : i + 1));
     }
+    if (c.scheme == kStatic) weight.input_scale = 0.0123F;
     const auto folder = Write(weight, c.scheme);
     ASSERT_TRUE(folder.ok()) << folder.error().message();
     const auto read = ReadQuantizedLinear(folder.value(), "m", c.scheme);
@@ -286,6 +347,7 @@ TEST_F(QuantizedLinear, RoundTripsInEveryLayout) {
     EXPECT_EQ(read.value().codes, weight.codes);
     EXPECT_EQ(read.value().scales, weight.scales);
     EXPECT_EQ(read.value().scale_dtype, weight.scale_dtype);
+    EXPECT_EQ(read.value().input_scale, weight.input_scale);
     EXPECT_EQ(read.value().group_size, weight.group_size);
     EXPECT_EQ(read.value().n, weight.n);
     EXPECT_EQ(read.value().k, weight.k);
@@ -346,6 +408,38 @@ TEST_F(QuantizedLinear, ScalesOfEveryShapeThatIsWritten) {
   EXPECT_NE(read({2, 1}, {3, 4}, per_tensor).find("expected floats of shape [1]"),
             std::string::npos);
   EXPECT_NE(read({1}, {-3}, per_tensor).find("positive and finite"), std::string::npos);
+}
+
+// Others store it as one number of the model's type, with or without a dimension.
+TEST_F(QuantizedLinear, InputScalesOfOthersAreReadAndHostileOnesRefused) {
+  const auto read = [&](DType dtype, const tensor::Shape& shape, const std::string& bytes) {
+    const std::string one = Bytes<float>({1});
+    const auto folder = Write({{"m.weight", DType::kI8, {1, 1}},
+                               {"m.weight_scale", DType::kF32, {1, 1}},
+                               {"m.input_scale", dtype, shape}},
+                              {"x", one, bytes});
+    if (!folder.ok()) return folder.error().message();
+    const auto weight = ReadQuantizedLinear(folder.value(), "m", kStatic);
+    return weight.ok() ? std::to_string(*weight.value().input_scale) : weight.error().message();
+  };
+  EXPECT_EQ(read(DType::kBF16, {1}, Bytes<uint16_t>({0x3F00})), "0.500000");
+  EXPECT_EQ(read(DType::kF16, {}, Bytes<uint16_t>({0x3400})), "0.250000");
+  EXPECT_EQ(read(DType::kF32, {1}, Bytes<float>({2})), "2.000000");
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const float bad : {0.0F, -1.0F, inf, std::numeric_limits<float>::quiet_NaN()}) {
+    EXPECT_NE(read(DType::kF32, {1}, Bytes<float>({bad})).find("'m.input_scale' holds"),
+              std::string::npos);
+  }
+  EXPECT_NE(read(DType::kF32, {2}, Bytes<float>({1, 1})).find("'m.input_scale' is F32 [2]"),
+            std::string::npos);
+  EXPECT_NE(read(DType::kI32, {1}, Bytes<int32_t>({1})).find("expected one float"),
+            std::string::npos);
+  const auto folder =
+      Write({{"m.weight", DType::kI8, {1, 1}}, {"m.weight_scale", DType::kF32, {1, 1}}},
+            {"x", Bytes<float>({1})});
+  const auto missing = ReadQuantizedLinear(folder.value(), "m", kStatic);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_NE(missing.error().message().find("m.input_scale"), std::string::npos);
 }
 
 TEST_F(QuantizedLinear, OtherTypesAndExtraTensorsAreRefused) {

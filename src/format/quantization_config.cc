@@ -16,6 +16,9 @@ using core::Json;
 using tensor::Activations;
 using tensor::Scheme;
 
+constexpr char kOwnMethod[] = "octavo";
+constexpr int64_t kMaxRotation = int64_t{1} << 24;
+
 // One "weights" or "input_activations" object with all its classic keys; `dynamic` only in
 // activations.
 Json MakeArguments(int bits, const char* strategy, int64_t group_size, bool dynamic) {
@@ -143,6 +146,27 @@ core::Status CheckFormat(const std::string& format) {
                            "'; octavo reads pack-quantized, int-quantized and naive-quantized");
 }
 
+// {"down_proj": {"order": K, "seed": S}}; a seed may take all 64 bits.
+core::Result<OnlineRotation> ReadOnlineRotation(const Json& json) {
+  if (!json.is_object()) return core::Invalid("must be an object");
+  OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(json, {"down_proj"}));
+  const Json* down = core::Find(json, "down_proj");
+  if (down == nullptr || !down->is_object())
+    return core::Invalid("field 'down_proj' must be an object");
+  OCTAVO_RETURN_IF_ERROR(core::RefuseUnknownKeys(*down, {"order", "seed"}));
+  OnlineRotation out;
+  OCTAVO_TRY(out.order, core::GetInt(*down, "order"));
+  if (out.order < 1 || out.order > kMaxRotation) {
+    return core::Invalid("field 'order' is " + std::to_string(out.order) + ", expected 1 to " +
+                         std::to_string(kMaxRotation));
+  }
+  const Json* seed = core::Find(*down, "seed");
+  if (seed == nullptr || !seed->is_number_unsigned())
+    return core::Invalid("field 'seed' must be a whole number from 0 on");
+  out.seed = seed->get<uint64_t>();
+  return out;
+}
+
 // Parts of the configuration that would change what a layer computes, beside its groups.
 core::Status RefuseExtras(const Json& object) {
   for (const char* key : {"sparsity_config", "transform_config", "kv_cache_scheme"}) {
@@ -203,6 +227,13 @@ Json MakeQuantizationConfig(const std::vector<LayerScheme>& layers) {
   return MakeQuantizationConfig(groups, ignored);
 }
 
+Json WithOnlineRotation(Json quantization_config, const OnlineRotation& down_proj) {
+  quantization_config["quant_method"] = kOwnMethod;
+  quantization_config["online_rotation"] = {
+      {"down_proj", {{"order", down_proj.order}, {"seed", down_proj.seed}}}};
+  return quantization_config;
+}
+
 core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
   QuantizationConfig out;
   const Json* object = core::Find(config, "quantization_config");
@@ -210,29 +241,45 @@ core::Result<QuantizationConfig> QuantizationConfig::Parse(const Json& config) {
   const auto parse = [&]() -> core::Status {
     if (!object->is_object()) return core::Invalid("must be an object");
     OCTAVO_TRY(const std::string method, core::GetString(*object, "quant_method"));
-    if (method != "compressed-tensors") {
+    const Json* rotation = core::Find(*object, "online_rotation");
+    if (method == kOwnMethod) {
+      if (rotation == nullptr)
+        return core::Invalid("quant_method 'octavo' without 'online_rotation'");
+      OCTAVO_TRY(out.down_rotation_, ReadOnlineRotation(*rotation).Context("online_rotation"));
+    } else if (method != "compressed-tensors") {
       return core::Unsupported("quant_method '" + core::Printable(method) +
                                "'; octavo reads compressed-tensors");
+    } else if (rotation != nullptr) {
+      // Another loader would leave the rotation out.
+      return core::Invalid("'online_rotation' needs quant_method 'octavo'");
     }
     OCTAVO_RETURN_IF_ERROR(RefuseExtras(*object));
-    OCTAVO_TRY(const std::string format, core::GetString(*object, "format"));
-    if (core::Find(*object, "ignore") != nullptr) {
-      OCTAVO_TRY(const auto ignored, core::GetStrings(*object, "ignore"));
-      for (const std::string& target : ignored)
-        OCTAVO_RETURN_IF_ERROR(out.ignored_.Add(target).Context("ignore"));
-    }
     const Json* groups = core::Find(*object, "config_groups");
-    if (groups == nullptr || !groups->is_object())
-      return core::Invalid("field 'config_groups' must be an object");
-    if (groups->empty()) return core::Invalid("field 'config_groups' is empty");
-    for (const auto& [name, json] : groups->get_ref<const Json::object_t&>()) {
-      OCTAVO_RETURN_IF_ERROR(
-          out.AddGroup(json, format).Context("config_groups." + core::Printable(name)));
-    }
+    // A model of 16 bits may be rotated, too.
+    if (out.down_rotation_ && (groups == nullptr || groups->empty())) return {};
+    OCTAVO_RETURN_IF_ERROR(out.ReadGroups(*object));
     return {};
   };
   OCTAVO_RETURN_IF_ERROR(parse().Context("quantization_config"));
   return out;
+}
+
+core::Status QuantizationConfig::ReadGroups(const Json& object) {
+  OCTAVO_TRY(const std::string format, core::GetString(object, "format"));
+  if (core::Find(object, "ignore") != nullptr) {
+    OCTAVO_TRY(const auto ignored, core::GetStrings(object, "ignore"));
+    for (const std::string& target : ignored)
+      OCTAVO_RETURN_IF_ERROR(ignored_.Add(target).Context("ignore"));
+  }
+  const Json* groups = core::Find(object, "config_groups");
+  if (groups == nullptr || !groups->is_object())
+    return core::Invalid("field 'config_groups' must be an object");
+  if (groups->empty()) return core::Invalid("field 'config_groups' is empty");
+  for (const auto& [name, json] : groups->get_ref<const Json::object_t&>()) {
+    OCTAVO_RETURN_IF_ERROR(
+        AddGroup(json, format).Context("config_groups." + core::Printable(name)));
+  }
+  return {};
 }
 
 core::Status QuantizationConfig::AddGroup(const Json& json, const std::string& folder_format) {

@@ -73,6 +73,7 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
   k_ = k;
   tiled_ = false;
   sum_inputs_ = 0;
+  fixed_scale_ = options.fixed_scale;
   if (type == InputType::kI8 || type == InputType::kI24) return AssignCodes(x, options, pool);
   if (type == InputType::kF32 && !options.round_to_bf16) {
     stride_bytes_ = k * static_cast<int64_t>(sizeof(float));
@@ -117,6 +118,7 @@ std::byte* Activations::TileRow(std::byte* data, int64_t row) const {
 
 void Activations::AssignCodes(const float* x, const InputOptions& options, core::ThreadPool& pool) {
   OCTAVO_CHECK(k_ <= kMaxIntegerInputs);
+  OCTAVO_CHECK(fixed_scale_ == 0 || (type_ == InputType::kI8 && fixed_scale_ > 0));
   const KernelTable& table = ActiveTable();
   const int64_t parts = CodeRows(type_);
   const int64_t tiled_from = table.tiled_from[static_cast<int>(type_)];
@@ -133,7 +135,10 @@ void Activations::AssignCodes(const float* x, const InputOptions& options, core:
       row = spare;
     }
     auto* codes = reinterpret_cast<uint8_t*>(to);
-    if (type_ == InputType::kI8) {
+    if (fixed_scale_ != 0) {
+      table.quantize_row_by(row, k_, fixed_scale_, codes);
+      room.scales[i] = fixed_scale_;
+    } else if (type_ == InputType::kI8) {
       table.quantize_row(row, k_, codes, room.scales + i);
     } else {
       table.split_row(row, k_, codes, stride, room.scales + i);

@@ -17,6 +17,9 @@ struct InputOptions {
   // With kF32 and kI24: the values are rounded to bf16 first, which is what a bf16 product means
   // where there is no bf16 dot for it.
   bool round_to_bf16 = false;
+  // With kI8: one scale, positive and finite, for all rows: codes = round half even(x / scale),
+  // clamped to +-127. 0: each row has its own.
+  float fixed_scale = 0;
 };
 
 // Memory is kept from call to call. Not thread-safe.
@@ -28,6 +31,8 @@ class Activations {
               const InputOptions& options = {});
 
   InputType type() const { return type_; }
+  // options.fixed_scale of the last assignment.
+  float fixed_scale() const { return fixed_scale_; }
   int64_t rows() const { return rows_; }
   int64_t k() const { return k_; }
   // Whether rows lie in tiles (table.h); then `index` is a multiple of 16 and the stride is that of
@@ -58,6 +63,7 @@ class Activations {
   void AssignFloats(const float* x, core::ThreadPool& pool);
   void AssignCodes(const float* x, const InputOptions& options, core::ThreadPool& pool);
   InputType type_ = InputType::kF32;
+  float fixed_scale_ = 0;
   int64_t rows_ = 0;
   int64_t k_ = 0;
   int64_t stride_bytes_ = 0;

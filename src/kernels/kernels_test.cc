@@ -752,6 +752,14 @@ TEST(Elementwise, EveryTableEqualsTheDefinition) {
         EXPECT_EQ(got_codes, want_codes) << table->isa;
         EXPECT_EQ(got_scale, want_scale) << table->isa;
       }
+      for (const float scale : {0x1p-7F, 0.5F, 0x1p-126F, 0x1p127F}) {
+        std::vector<float> row = finite;
+        row[0] = scale * 1.5F;  // a tie
+        scalar.quantize_row_by(row.data(), n, scale, want_codes.data());
+        table->quantize_row_by(row.data(), n, scale, got_codes.data());
+        EXPECT_EQ(got_codes, want_codes) << table->isa << " " << scale;
+        EXPECT_EQ(want_codes[0], 130);
+      }
       std::vector<uint16_t> want_bits(x.size());
       std::vector<uint16_t> got_bits(x.size());
       scalar.to_bf16(x.data(), n, want_bits.data());

@@ -110,10 +110,11 @@ void ComesNext(const PackedMatrix& weight, int64_t panel, MatMulPiece& piece) {
   piece.next_bytes = std::min(kPieceBlocks, weight.blocks() - first_block) * weight.block_bytes();
 }
 
-void Count(const Product& product, const MatMulEntry& entry) {
+void Count(const Activations& x, const Product& product, const MatMulEntry& entry) {
   CallCounter* counter = product.counter;
   if (counter == nullptr) return;
   counter->entry.store(&entry, std::memory_order_relaxed);
+  counter->fixed_scale.store(x.fixed_scale(), std::memory_order_relaxed);
   counter->calls.fetch_add(1, std::memory_order_relaxed);
   counter->weight_bytes.fetch_add(product.weight->bytes(), std::memory_order_relaxed);
 }
@@ -173,7 +174,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
       entries[which]->run(piece);
     }
   });
-  for (size_t i = 0; i < products.size(); ++i) Count(products[i], *entries[i]);
+  for (size_t i = 0; i < products.size(); ++i) Count(x, products[i], *entries[i]);
 }
 
 void GatedMatMul(const Activations& x, const Product& gate, const Product& up, float* out,
@@ -212,8 +213,8 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
         table.silu_mul(gated + r * kWidth, upped + r * kWidth, piece.columns, piece_out + r * n);
     }
   });
-  Count(gate, gate_entry);
-  Count(up, up_entry);
+  Count(x, gate, gate_entry);
+  Count(x, up, up_entry);
 }
 
 }  // namespace octavo::kernels

@@ -15,6 +15,7 @@ namespace octavo::kernels {
 // What ran, read from the table entry that was called. Thread-safe.
 struct CallCounter {
   std::atomic<const MatMulEntry*> entry{nullptr};
+  std::atomic<float> fixed_scale{0};  // of the last call's input codes; 0: each row had its own
   std::atomic<int64_t> calls{0};
   std::atomic<int64_t> weight_bytes{0};  // bytes of packed weights and scales that the calls read
 };

@@ -90,6 +90,14 @@ void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage) {
   data_.reset(static_cast<std::byte*>(memory));
 }
 
+int64_t PackedMatrix::BytesOf(const tensor::TensorView& weight) {
+  PackedMatrix shape;
+  shape.n_ = weight.shape[0];
+  shape.k_ = weight.shape[1];
+  shape.storage_ = StorageOf(weight.dtype);
+  return shape.bytes();
+}
+
 PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPool& pool) {
   OCTAVO_CHECK(weight.rank() == 2);
   PackedMatrix out;

@@ -34,6 +34,9 @@ class PackedMatrix {
   // K inputs of 4-bit codes is one group.
   static bool CanPack(int bits, int64_t group_size, int64_t k);
 
+  // bytes() of a float matrix that is not packed yet.
+  static int64_t BytesOf(const tensor::TensorView& weight);
+
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
   Storage storage() const { return storage_; }

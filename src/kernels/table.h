@@ -142,6 +142,15 @@ struct KernelTable {
   // is left; scale = absmax / (127 * kRadix^2). A row of zeros has scale 1, one with a NaN or an
   // infinity has scale NaN.
   void (*split_row)(const float* x, int64_t n, uint8_t* codes, int64_t stride, float* scale);
+  // codes[i] = 128 + round half even(x[i] / scale), clamped to +-127 before the 128. x must be
+  // finite, scale positive and finite.
+  void (*quantize_row_by)(const float* x, int64_t n, float scale, uint8_t* codes);
+  // In place, for each `size` of n floats (a power of two that divides n) and steps s = 1, 2, 4,
+  // ... below size: (x[i], x[i + s]) becomes (x[i] + x[i + s], x[i] - x[i + s]).
+  void (*walsh_hadamard)(float* x, int64_t n, int64_t size);
+  // out[i][c] = the sum over j of signs[j][i] * x[j][c], from 0 on in the order of j; x and out:
+  // [size, span], not the same; signs: [size, size] of +1 and -1; size a multiple of 4.
+  void (*combine_spans)(const float* x, int64_t size, int64_t span, const float* signs, float* out);
   // Inputs of this type and at least so many rows (of codes) lie in tiles; 0: never.
   int64_t tiled_from[kInputCount];
   // By InputType; an entry without `run` is not there.

@@ -8,6 +8,13 @@
 
 namespace octavo::model {
 
+int64_t BlockWeights::resident_bytes() const {
+  const size_t floats = input_norm.size() + q_norm.size() + k_norm.size() + post_norm.size();
+  auto bytes = static_cast<int64_t>(floats * sizeof(float));
+  for (const Linear* linear : linears()) bytes += linear->resident_bytes();
+  return bytes;
+}
+
 core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
                                      const format::QuantizationConfig& quantization,
                                      const ModelConfig& config, int64_t layer,
@@ -39,6 +46,7 @@ core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
   OCTAVO_TRY(out.up_proj, linear("mlp.up_proj", config.intermediate_size, hidden, config.mlp_bias));
   OCTAVO_TRY(out.down_proj,
              linear("mlp.down_proj", hidden, config.intermediate_size, config.mlp_bias));
+  if (config.down_rotation != nullptr) out.down_proj.set_input_rotation(config.down_rotation);
   return out;
 }
 
@@ -71,6 +79,11 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   kernels::RmsNorm(hidden, w.post_norm.data(), rows, config.hidden_size, eps, normed, pool);
   ProjectGated(context, layer, normed, rows, w.gate_proj, w.up_proj, gate, scratch.up,
                scratch.activations);
+  {
+    const core::Stopwatch rotation;
+    w.down_proj.RotateInput(gate, rows, pool);
+    context.profile.linear_seconds += rotation.Seconds();
+  }
   Project(context, layer, gate, rows, {{&w.down_proj, hidden, true}}, scratch.activations);
 }
 

@@ -1,6 +1,7 @@
 // One transformer block: its weights, and the forward pass over a batch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -27,6 +28,12 @@ struct BlockWeights {
   Linear gate_proj;              // [intermediate, hidden]
   Linear up_proj;
   Linear down_proj;  // [hidden, intermediate]
+
+  std::array<const Linear*, 7> linears() const {
+    return {&q_proj, &k_proj, &v_proj, &o_proj, &gate_proj, &up_proj, &down_proj};
+  }
+  // Bytes that stay in memory.
+  int64_t resident_bytes() const;
 };
 
 // Buffers of the forward pass, [rows, ...] f32, owned once by the model and shared by all blocks.

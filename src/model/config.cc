@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/file.h"
+#include "format/compressed_tensors.h"
 #include "kernels/table.h"
 #include "model/arch/architecture.h"
 
@@ -180,6 +181,20 @@ core::Status ReadCommon(const Json& json, ModelConfig& config) {
   return {};
 }
 
+core::Status ReadOnlineRotation(const Json& json, ModelConfig& config) {
+  OCTAVO_TRY(const auto quantization, format::QuantizationConfig::Parse(json));
+  const auto& rotation = quantization.down_rotation();
+  if (!rotation) return {};
+  if (rotation->order != config.intermediate_size) {
+    return core::Invalid("quantization_config.online_rotation is of order " +
+                         std::to_string(rotation->order) + "; down_proj has " +
+                         std::to_string(config.intermediate_size) + " inputs");
+  }
+  config.down_rotation = std::make_shared<const kernels::Hadamard>(
+      kernels::Hadamard::Make(rotation->order, rotation->seed));
+  return {};
+}
+
 }  // namespace
 
 core::Result<ModelConfig> ParseModelConfig(const Json& json) {
@@ -188,6 +203,7 @@ core::Result<ModelConfig> ParseModelConfig(const Json& json) {
   config.architecture = architecture->hf_class;
   OCTAVO_RETURN_IF_ERROR(ReadCommon(json, config));
   OCTAVO_RETURN_IF_ERROR(architecture->configure(json, config));
+  OCTAVO_RETURN_IF_ERROR(ReadOnlineRotation(json, config));
   return config;
 }
 

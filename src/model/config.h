@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/json.h"
 #include "core/result.h"
+#include "kernels/hadamard.h"
 
 namespace octavo::model {
 
@@ -43,6 +45,9 @@ struct ModelConfig {
   bool qk_norm = false;  // RMS norm of each head of Q and K before the rotation (Qwen3)
   std::vector<int64_t>
       windows;  // per layer: how many positions back attention sees, itself included; 0: all
+  // Of down_proj's inputs, when the model runs (quantization_config.online_rotation); nullptr:
+  // none.
+  std::shared_ptr<const kernels::Hadamard> down_rotation;
   std::vector<int32_t> eos_ids;
   int32_t bos_id = -1;  // -1: none
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/check.h"
+
 namespace octavo::model {
 namespace {
 
@@ -14,13 +16,13 @@ core::Error WrongShape(const std::string& name, const tensor::TensorView& view,
 
 // Refused rather than widened.
 core::Status CheckRunnable(const std::string& module, const tensor::Scheme& scheme, int64_t k) {
-  const bool dynamic = scheme.activations == tensor::Activations::kDynamicPerToken;
+  const bool codes = scheme.activations != tensor::Activations::kFloat;
+  const bool is_static = scheme.activations == tensor::Activations::kStaticPerTensor;
   const bool grouped = scheme.group_size != 0 && scheme.group_size != k;
-  if (scheme.activations == tensor::Activations::kStaticPerTensor ||
-      (dynamic && scheme.weight_bits == 8 && grouped)) {
+  if ((is_static && scheme.weight_bits != 8) || (codes && scheme.weight_bits == 8 && grouped)) {
     return core::Unsupported("layer '" + module + "' is stored as " + tensor::SchemeName(scheme) +
-                             "; this version runs w8a16, w8a16-gN, w8a8, w4a16-gN and w4a8-gN, and "
-                             "will not widen it");
+                             "; this version runs w8a16, w8a16-gN, w8a8, w8a8-static, w4a16-gN and "
+                             "w4a8-gN, and will not widen it");
   }
   if (!kernels::PackedMatrix::CanPack(scheme.weight_bits, scheme.group_size, k)) {
     return core::Unsupported("layer '" + module + "' is stored as " + tensor::SchemeName(scheme) +
@@ -77,8 +79,11 @@ core::Result<Linear> Linear::Pack(std::string module, const tensor::QuantizedTen
                                   const tensor::Scheme& scheme, std::span<const float> bias,
                                   core::ThreadPool& pool) {
   OCTAVO_RETURN_IF_ERROR(CheckRunnable(module, scheme, weight.k));
+  OCTAVO_CHECK((scheme.activations == tensor::Activations::kStaticPerTensor) ==
+               weight.input_scale.has_value());
   Linear out(std::move(module));
   out.scheme_ = scheme;
+  out.input_scale_ = weight.input_scale.value_or(0.0F);
   out.stored_ = scheme.weight_bits == 4 ? "I4" : "I8";
   out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
   out.SetBias(bias);
@@ -102,6 +107,7 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
                            tensor::ShapeToString({n, k}));
     }
     out.scheme_ = *scheme;
+    out.input_scale_ = weight.input_scale.value_or(0.0F);
     out.stored_ = scheme->weight_bits == 4 ? "I4" : "I8";
     stored.ReadAhead();
     const auto read = [&](int64_t first, std::span<int8_t> codes) {
@@ -129,7 +135,9 @@ int64_t Linear::resident_bytes() const {
 
 std::string Linear::kernel() const {
   const kernels::MatMulEntry* entry = counter_->entry.load(std::memory_order_relaxed);
-  return entry == nullptr ? "" : entry->name;
+  if (entry == nullptr) return "";
+  const bool fixed = counter_->fixed_scale.load(std::memory_order_relaxed) != 0;
+  return std::string(entry->name) + (fixed ? "-static" : "");
 }
 
 std::string Linear::isa() const {
@@ -141,13 +149,29 @@ int64_t Linear::calls() const {
   return counter_->calls.load(std::memory_order_relaxed);
 }
 
-kernels::InputType Linear::input(Compute compute) const {
+void Linear::set_input_rotation(std::shared_ptr<const kernels::Hadamard> rotation) {
+  OCTAVO_CHECK(rotation == nullptr || rotation->n() == k());
+  input_rotation_ = std::move(rotation);
+  rotations_ = std::make_unique<std::atomic<int64_t>>(0);
+}
+
+void Linear::RotateInput(float* x, int64_t rows, core::ThreadPool& pool) const {
+  if (input_rotation_ == nullptr) return;
+  input_rotation_->Apply(x, rows, pool);
+  rotations_->fetch_add(1, std::memory_order_relaxed);
+}
+
+int64_t Linear::rotations() const {
+  return rotations_ == nullptr ? 0 : rotations_->load(std::memory_order_relaxed);
+}
+
+InputForm Linear::input(Compute compute) const {
   using kernels::InputType;
-  if (scheme_.activations == tensor::Activations::kDynamicPerToken) return InputType::kI8;
+  if (scheme_.activations != tensor::Activations::kFloat) return {InputType::kI8, input_scale_};
   if (compute == Compute::kBF16 && kernels::FindMatMul(InputType::kBf16, weight_) != nullptr)
-    return InputType::kBf16;
-  return kernels::FindMatMul(InputType::kF32, weight_) != nullptr ? InputType::kF32
-                                                                  : InputType::kI24;
+    return {InputType::kBf16, 0};
+  const bool floats = kernels::FindMatMul(InputType::kF32, weight_) != nullptr;
+  return {floats ? InputType::kF32 : InputType::kI24, 0};
 }
 
 kernels::Product Linear::product(float* out, bool add) const {

@@ -13,6 +13,7 @@
 #include "core/thread_pool.h"
 #include "format/compressed_tensors.h"
 #include "format/model_folder.h"
+#include "kernels/hadamard.h"
 #include "kernels/matmul.h"
 
 namespace octavo::model {
@@ -30,6 +31,13 @@ core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folde
 core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
                                             const std::string& name, int64_t count, int64_t padded);
 
+// Layers with the same form can share one converted input.
+struct InputForm {
+  kernels::InputType type = kernels::InputType::kF32;
+  float scale = 0;  // of int8 codes; 0: each row has its own
+  bool operator==(const InputForm&) const = default;
+};
+
 class Linear {
  public:
   // Holds nothing until it is loaded.
@@ -41,8 +49,8 @@ class Linear {
                                    const std::string& module, int64_t n, int64_t k, bool bias,
                                    core::ThreadPool& pool);
 
-  // The same from memory. weight: [n, k] floats, or codes of that scheme; bias: [n], empty for
-  // none. What no kernel runs is an Error.
+  // The same from memory. weight: [n, k] floats, or codes of that scheme, with an input_scale
+  // exactly where it is static; bias: [n], empty for none. What no kernel runs is an Error.
   static Linear Pack(std::string module, const tensor::TensorView& weight,
                      std::span<const float> bias, core::ThreadPool& pool);
   static core::Result<Linear> Pack(std::string module, const tensor::QuantizedTensor& weight,
@@ -59,14 +67,23 @@ class Linear {
   const std::vector<float>& bias() const { return bias_; }
   // Bytes that stay in memory.
   int64_t resident_bytes() const;
-  // The kernel that the last call used, from the table entry that was called; empty before the
-  // first.
+  // The kernel that the last call used, from the table entry that was called, with "-static" where
+  // its input came with a fixed scale; empty before the first.
   std::string kernel() const;
   std::string isa() const;
   int64_t calls() const;
 
+  // The scale of its input codes where activations are static, else 0.
+  float input_scale() const { return input_scale_; }
+  // What its input must be multiplied by before it is given to Project; nullptr: nothing.
+  const kernels::Hadamard* input_rotation() const { return input_rotation_.get(); }
+  void set_input_rotation(std::shared_ptr<const kernels::Hadamard> rotation);
+  // x: [rows, k] becomes what this layer takes, and that is counted.
+  void RotateInput(float* x, int64_t rows, core::ThreadPool& pool) const;
+  int64_t rotations() const;
+
   // The form of activations that this layer's kernel reads.
-  kernels::InputType input(Compute compute) const;
+  InputForm input(Compute compute) const;
   // This layer's part of a matrix product into out: [rows, n] f32.
   kernels::Product product(float* out, bool add) const;
 
@@ -78,7 +95,10 @@ class Linear {
   std::string stored_;
   kernels::PackedMatrix weight_;
   std::vector<float> bias_;
+  float input_scale_ = 0;
+  std::shared_ptr<const kernels::Hadamard> input_rotation_;
   std::unique_ptr<kernels::CallCounter> counter_;
+  std::unique_ptr<std::atomic<int64_t>> rotations_;
 };
 
 }  // namespace octavo::model

@@ -1,11 +1,11 @@
 #include "model/model.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "kernels/elementwise.h"
 #include "model/block.h"
 #include "model/rope.h"
+#include "model/surplus_tensors.h"
 
 namespace octavo::model {
 
@@ -30,37 +30,6 @@ struct Model::State {
 namespace {
 
 constexpr char kEmbedding[] = "model.embed_tokens";
-
-// A tensor that nothing has read would be a layer silently left out; only what is known to be
-// redundant may stay over.
-core::Status RefuseSurplusTensors(const format::ModelFolder& folder, const ModelConfig& config,
-                                  const std::vector<const Linear*>& linears) {
-  std::unordered_set<std::string> known = {std::string(kEmbedding) + ".weight",
-                                           "model.norm.weight"};
-  if (config.tied_embeddings) known.insert("lm_head.weight");
-  for (const Linear* linear : linears) {
-    for (const char* part : {".weight", ".weight_packed", ".weight_scale", ".weight_shape"})
-      known.insert(linear->name() + part);
-    if (!linear->bias().empty()) known.insert(linear->name() + ".bias");
-  }
-  for (int64_t i = 0; i < config.layers; ++i) {
-    const std::string prefix = "model.layers." + std::to_string(i) + ".";
-    known.insert(prefix + "input_layernorm.weight");
-    known.insert(prefix + "post_attention_layernorm.weight");
-    known.insert(prefix +
-                 "self_attn.rotary_emb.inv_freq");  // of old checkpoints; computed from the config
-    if (!config.qk_norm) continue;
-    known.insert(prefix + "self_attn.q_norm.weight");
-    known.insert(prefix + "self_attn.k_norm.weight");
-  }
-  for (const std::string& name : folder.tensor_names()) {
-    if (known.count(name) != 0) continue;
-    return core::Unsupported("tensor '" + core::Printable(name, 200) + "' has no place in " +
-                             config.architecture + " with " + std::to_string(config.layers) +
-                             " layers as config.json describes it");
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -95,7 +64,7 @@ core::Result<std::unique_ptr<Model>> Model::Load(const format::ModelFolder& fold
     }
     state->rope_frequencies = RopeFrequencies(config);
     std::unique_ptr<Model> model(new Model(std::move(state)));
-    OCTAVO_RETURN_IF_ERROR(RefuseSurplusTensors(folder, config, model->linears()));
+    OCTAVO_RETURN_IF_ERROR(RefuseSurplusTensors(folder, quantization, config));
     return model;
   };
   return load().Context(folder.path());
@@ -112,16 +81,9 @@ void Model::set_tap(Tap tap) {
 }
 
 int64_t Model::resident_bytes() const {
-  int64_t bytes = state_->embedding.bytes();
-  for (const Linear* linear : linears()) bytes += linear->resident_bytes();
-  const auto floats = [](const std::vector<float>& v) {
-    return static_cast<int64_t>(v.size() * sizeof(float));
-  };
-  for (const BlockWeights& block : state_->blocks) {
-    bytes += floats(block.input_norm) + floats(block.q_norm) + floats(block.k_norm) +
-             floats(block.post_norm);
-  }
-  return bytes + floats(state_->final_norm);
+  int64_t bytes = state_->embedding.bytes() + state_->lm_head.resident_bytes();
+  for (const BlockWeights& block : state_->blocks) bytes += block.resident_bytes();
+  return bytes + static_cast<int64_t>(state_->final_norm.size() * sizeof(float));
 }
 
 int64_t Model::step_bytes() const {
@@ -136,11 +98,8 @@ void Model::ResetProfile() {
 
 std::vector<const Linear*> Model::linears() const {
   std::vector<const Linear*> out;
-  for (const BlockWeights& b : state_->blocks) {
-    for (const Linear* linear :
-         {&b.q_proj, &b.k_proj, &b.v_proj, &b.o_proj, &b.gate_proj, &b.up_proj, &b.down_proj}) {
-      out.push_back(linear);
-    }
+  for (const BlockWeights& block : state_->blocks) {
+    for (const Linear* linear : block.linears()) out.push_back(linear);
   }
   out.push_back(&state_->lm_head);
   return out;

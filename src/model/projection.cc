@@ -1,5 +1,6 @@
 #include "model/projection.h"
 
+#include <algorithm>
 #include <span>
 
 #include "core/clock.h"
@@ -8,29 +9,15 @@
 namespace octavo::model {
 namespace {
 
-// The input as the kernels of `type` read it.
-void Convert(const ForwardContext& context, kernels::InputType type,
+// The input as the kernels of `form` read it.
+void Convert(const ForwardContext& context, InputForm form,
              std::span<const kernels::Product> products, const float* in, int64_t rows,
              kernels::Activations& activations) {
   kernels::InputOptions options;
   options.sum_inputs = kernels::SumInputs(products);
   options.round_to_bf16 = context.compute == Compute::kBF16;
-  activations.Assign(in, rows, products[0].weight->k(), type, context.pool, options);
-}
-
-// Runs those of the layers that read their input as `type`.
-void ProjectAs(kernels::InputType type, const ForwardContext& context, const float* in,
-               int64_t rows, std::initializer_list<Projection> projections,
-               kernels::Activations& activations) {
-  kernels::Product products[kernels::kMaxProducts];
-  size_t count = 0;
-  for (const Projection& p : projections) {
-    if (p.linear->input(context.compute) == type)
-      products[count++] = p.linear->product(p.out, p.add);
-  }
-  if (count == 0) return;
-  Convert(context, type, std::span(products, count), in, rows, activations);
-  kernels::MatMul(activations, std::span(products, count), context.pool);
+  options.fixed_scale = form.scale;
+  activations.Assign(in, rows, products[0].weight->k(), form.type, context.pool, options);
 }
 
 void TellTap(const ForwardContext& context, int64_t layer, std::span<const Linear* const> linears,
@@ -51,8 +38,22 @@ void Project(const ForwardContext& context, int64_t layer, const float* in, int6
   for (const Projection& p : projections) linears[count++] = p.linear;
   TellTap(context, layer, std::span(linears, count), in, rows);
   const core::Stopwatch watch;
-  for (int type = 0; type < kernels::kInputCount; ++type) {
-    ProjectAs(static_cast<kernels::InputType>(type), context, in, rows, projections, activations);
+  // The input is converted once for all layers that read it in the same form.
+  InputForm done[kernels::kMaxProducts];
+  size_t forms = 0;
+  for (const Projection& first : projections) {
+    const InputForm form = first.linear->input(context.compute);
+    if (std::find(done, done + forms, form) != done + forms) continue;
+    done[forms++] = form;
+    kernels::Product products[kernels::kMaxProducts];
+    count = 0;
+    for (const Projection& p : projections) {
+      if (p.linear->input(context.compute) == form) {
+        products[count++] = p.linear->product(p.out, p.add);
+      }
+    }
+    Convert(context, form, std::span(products, count), in, rows, activations);
+    kernels::MatMul(activations, std::span(products, count), context.pool);
   }
   context.profile.linear_seconds += watch.Seconds();
 }
@@ -60,8 +61,8 @@ void Project(const ForwardContext& context, int64_t layer, const float* in, int6
 void ProjectGated(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
                   const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& scratch,
                   kernels::Activations& activations) {
-  const kernels::InputType type = gate.input(context.compute);
-  if (type != up.input(context.compute)) {
+  const InputForm form = gate.input(context.compute);
+  if (form != up.input(context.compute)) {
     float* up_out = scratch.Reserve(rows * up.n());
     Project(context, layer, in, rows, {{&gate, out}, {&up, up_out}}, activations);
     kernels::SiluMul(out, up_out, rows, up.n(), context.pool);
@@ -71,7 +72,7 @@ void ProjectGated(const ForwardContext& context, int64_t layer, const float* in,
   TellTap(context, layer, linears, in, rows);
   const core::Stopwatch watch;
   const kernels::Product products[] = {gate.product(nullptr, false), up.product(nullptr, false)};
-  Convert(context, type, products, in, rows, activations);
+  Convert(context, form, products, in, rows, activations);
   kernels::GatedMatMul(activations, products[0], products[1], out, context.pool);
   context.profile.linear_seconds += watch.Seconds();
 }

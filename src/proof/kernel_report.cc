@@ -22,12 +22,42 @@ Json TextOrNull(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json(text);
 }
 
+// How the input was rotated before the layer, and how often; null where it is not to be.
+Json RotationJson(const model::Linear& linear) {
+  const kernels::Hadamard* rotation = linear.input_rotation();
+  if (rotation == nullptr) return nullptr;
+  return {{"kind", "hadamard"},
+          {"inputs", rotation->n()},
+          {"order", rotation->order()},
+          {"seed", rotation->seed()},
+          {"calls", linear.rotations()}};
+}
+
+// Fewer rotations than calls of the kernel, which come after them.
+bool SkippedRotation(const model::Linear& linear) {
+  const int64_t calls = linear.calls();
+  return linear.input_rotation() != nullptr && linear.rotations() < calls;
+}
+
+// Static codes ran as others, or the other way round.
+bool ChangedInput(const model::Linear& linear) {
+  constexpr std::string_view kStatic = "-static";
+  const std::string kernel = linear.kernel();
+  const bool ran_static =
+      kernel.size() > kStatic.size() &&
+      kernel.compare(kernel.size() - kStatic.size(), kStatic.size(), kStatic) == 0;
+  const bool is_static = linear.scheme().activations == tensor::Activations::kStaticPerTensor;
+  return !kernel.empty() && ran_static != is_static;
+}
+
 Json LayerJson(const model::Linear& linear) {
   return {{"name", linear.name()},
           {"stored", linear.stored()},
           {"scheme", tensor::SchemeName(linear.scheme())},
           {"kernel", TextOrNull(linear.kernel())},
           {"isa", TextOrNull(linear.isa())},
+          {"input_scale", linear.input_scale() != 0 ? Json(linear.input_scale()) : Json()},
+          {"input_rotation", RotationJson(linear)},
           {"weight_bytes", linear.weight().bytes()},
           {"calls", linear.calls()}};
 }
@@ -37,11 +67,14 @@ Json FallbackJson(const model::Linear& linear, const Promise& promise) {
   const auto promised = promise.schemes.find(linear.name());
   const bool kept =
       promised == promise.schemes.end() || promised->second == tensor::SchemeName(linear.scheme());
-  if (kept && PackedType(linear) == linear.stored()) return nullptr;
+  const bool skipped = SkippedRotation(linear);
+  if (kept && PackedType(linear) == linear.stored() && !skipped && !ChangedInput(linear))
+    return nullptr;
   return {{"name", linear.name()},
           {"promised", promised == promise.schemes.end() ? Json() : Json(promised->second)},
           {"stored", linear.stored()},
           {"packed", std::string(PackedType(linear))},
+          {"rotation_skipped", skipped},
           {"kernel", TextOrNull(linear.kernel())}};
 }
 

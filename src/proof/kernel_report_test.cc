@@ -59,12 +59,13 @@ tensor::QuantizedTensor Quantize(const tensor::TensorView& view) {
 }
 
 // A copy of a small model whose block layers are INT8, but for `kept`, which stays as it is
-// although octavo.json promises INT8 for it too.
-void WriteInt8Copy(const std::string& from, const std::string& to, const std::string& kept = "") {
+// although octavo.json promises INT8 for it too. Static inputs have the scale 0.02.
+void WriteInt8Copy(const std::string& from, const std::string& to, const std::string& kept = "",
+                   const tensor::Scheme& scheme = {8, 0, tensor::Activations::kFloat},
+                   const format::OnlineRotation& rotation = {}) {
   const auto opened = format::ModelFolder::Open(from);
   ASSERT_TRUE(opened.ok());
   const format::ModelFolder& source = opened.value();
-  const tensor::Scheme scheme{8, 0, tensor::Activations::kFloat};
   const std::string suffix = "_proj.weight";
   const auto quantized = [&](const std::string& name) {
     return name != kept + ".weight" && name.size() > suffix.size() &&
@@ -86,9 +87,14 @@ void WriteInt8Copy(const std::string& from, const std::string& to, const std::st
   ASSERT_TRUE(writer.ok()) << writer.error().message();
   for (const std::string& name : source.tensor_names()) {
     const tensor::TensorView view = *source.FindTensor(name);
-    const core::Status status =
-        quantized(name) ? format::WriteQuantizedLinear(writer.value(), Quantize(view), scheme)
-                        : writer.value().Append(view.bytes);
+    core::Status status;
+    if (quantized(name)) {
+      tensor::QuantizedTensor weight = Quantize(view);
+      weight.input_scale = 0.02F;
+      status = format::WriteQuantizedLinear(writer.value(), weight, scheme);
+    } else {
+      status = writer.value().Append(view.bytes);
+    }
     ASSERT_TRUE(status.ok()) << status.error().message();
   }
   ASSERT_TRUE(writer.value().Commit().ok());
@@ -96,10 +102,15 @@ void WriteInt8Copy(const std::string& from, const std::string& to, const std::st
   std::vector<std::string> ignored = {"lm_head"};
   if (!kept.empty()) ignored.push_back(kept);
   config["quantization_config"] = format::MakeQuantizationConfig({{{"Linear"}, scheme}}, ignored);
+  if (rotation.order > 0) {
+    config["quantization_config"] =
+        format::WithOnlineRotation(std::move(config["quantization_config"]), rotation);
+  }
   ASSERT_TRUE(core::WriteFileAtomic(to + "/config.json", core::DumpJson(config)).ok());
   core::Json layers = core::Json::object();
   for (const std::string& name : source.tensor_names()) {
-    if (name.ends_with(suffix)) layers[name.substr(0, name.size() - 7)] = "w8a16";
+    if (name.ends_with(suffix))
+      layers[name.substr(0, name.size() - 7)] = tensor::SchemeName(scheme);
   }
   ASSERT_TRUE(format::WriteManifest(to, "artifact", {{"layers", std::move(layers)}}).ok());
 }
@@ -186,16 +197,69 @@ TEST(KernelReport, LayerThatFallsBackIsNamedAndNotCounted) {
     *report = KernelReport(*model, ReadPromise(path).value());
   }
   EXPECT_EQ(reports[0]["fallbacks"], core::Json::array());
-  const core::Json expected = {{"name", kept},
-                               {"promised", "w8a16"},
-                               {"stored", "F32"},
-                               {"packed", "F32"},
-                               {"kernel", "w32a32"}};
+  const core::Json expected = {
+      {"name", kept},    {"promised", "w8a16"},       {"stored", "F32"},
+      {"packed", "F32"}, {"rotation_skipped", false}, {"kernel", "w32a32"}};
   EXPECT_EQ(reports[1]["fallbacks"], core::Json::array({expected}));
   EXPECT_NEAR(reports[0]["int8_fraction_of_linear_weights"].get<double>() -
                   reports[1]["int8_fraction_of_linear_weights"].get<double>(),
               static_cast<double>(kept_weights) / static_cast<double>(weights), 1e-12);
   EXPECT_GT(kept_weights, 0);
+}
+
+// A rotation that the config asks for and a call leaves out would be garbage in floats.
+TEST(KernelReport, SkippedRotationIsNamed) {
+  core::ThreadPool pool(1);
+  const core::TempFolder folder;
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), folder.path(), "",
+                                        {8, 0, tensor::Activations::kDynamicPerToken}, {176, 9}));
+  const auto model = LoadModel(folder.path(), pool);
+  const Promise promise = ReadPromise(folder.path()).value();
+  const size_t down = 6;
+  const model::Linear& linear = *model->linears()[down];
+  std::vector<float> x(static_cast<size_t>(linear.k()), 1.0F);
+  linear.RotateInput(x.data(), 1, pool);
+  CallOnce(linear, pool);
+  core::Json report = KernelReport(*model, promise);
+  const core::Json expected = {
+      {"kind", "hadamard"}, {"inputs", 176}, {"order", 176}, {"seed", 9}, {"calls", 1}};
+  EXPECT_EQ(report["layers"][down]["input_rotation"], expected);
+  EXPECT_TRUE(report["layers"][down - 1]["input_rotation"].is_null());
+  EXPECT_EQ(report["fallbacks"], core::Json::array());
+
+  CallOnce(linear, pool);
+  report = KernelReport(*model, promise);
+  ASSERT_EQ(report["fallbacks"].size(), 1U) << report["fallbacks"];
+  EXPECT_EQ(report["fallbacks"][0]["name"], linear.name());
+  EXPECT_EQ(report["fallbacks"][0]["rotation_skipped"], true);
+}
+
+// A layer of static activations whose input got a scale for each row did not run as promised.
+TEST(KernelReport, StaticScaleThatIsNotUsedIsNamed) {
+  core::ThreadPool pool(1);
+  const core::TempFolder folder;
+  const tensor::Scheme scheme{8, 0, tensor::Activations::kStaticPerTensor};
+  ASSERT_NO_FATAL_FAILURE(WriteInt8Copy(Architecture("llama"), folder.path(), "", scheme));
+  const auto model = LoadModel(folder.path(), pool);
+  const Promise promise = ReadPromise(folder.path()).value();
+  for (const model::Linear* linear : model->linears()) CallOnce(*linear, pool);
+  core::Json report = KernelReport(*model, promise);
+  EXPECT_EQ(report["fallbacks"], core::Json::array());
+  EXPECT_EQ(report["layers"][0]["scheme"], "w8a8-static");
+  EXPECT_EQ(report["layers"][0]["kernel"], "w8a8-static");
+  EXPECT_FLOAT_EQ(report["layers"][0]["input_scale"].get<float>(), 0.02F);
+
+  const model::Linear& linear = *model->linears()[3];
+  const std::vector<float> in(static_cast<size_t>(linear.k()), 1.0F);
+  std::vector<float> out(static_cast<size_t>(linear.n()));
+  kernels::Activations activations;
+  activations.Assign(in.data(), 1, linear.k(), kernels::InputType::kI8, pool);
+  const kernels::Product product = linear.product(out.data(), false);
+  kernels::MatMul(activations, {&product, 1}, pool);
+  report = KernelReport(*model, promise);
+  ASSERT_EQ(report["fallbacks"].size(), 1U) << report["fallbacks"];
+  EXPECT_EQ(report["fallbacks"][0]["name"], linear.name());
+  EXPECT_EQ(report["fallbacks"][0]["kernel"], "w8a8");
 }
 
 // Kernel and instruction set are those of the table that was called, whichever it was.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -21,6 +22,7 @@ struct QuantizedTensor {
                                     // already rounded to it
   std::vector<int8_t> codes;        // [N, K]
   std::vector<float> scales;        // [N, K / group_size]
+  std::optional<float> input_scale = {};  // of static activations: input = code * input_scale
 
   int64_t groups() const { return group_size == 0 ? 1 : k / group_size; }
 };

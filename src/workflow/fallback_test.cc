@@ -63,6 +63,7 @@ TEST(Fallback, TheServerNamesTheLayerAndItsKernelAndCountsLessInt8) {
                                {"promised", "w8a16"},
                                {"stored", "F32"},
                                {"packed", "F32"},
+                               {"rotation_skipped", false},
                                {"kernel", "w32a32"}};
   EXPECT_EQ(broken["fallbacks"], core::Json::array({fallback}));
   EXPECT_LT(broken["int8_fraction_of_linear_weights"], whole["int8_fraction_of_linear_weights"]);

@@ -10,8 +10,9 @@ namespace {
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
+#include "kernels/generic/hadamard.inc"
 
-// attention.inc builds on body.inc.
+// attention.inc builds on body.inc and hadamard.inc.
 
 #include "kernels/generic/attention.inc"
 

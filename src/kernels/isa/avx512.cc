@@ -56,8 +56,9 @@ constexpr int kIntTileBlocks = 2;
 
 #include "kernels/generic/body.inc"
 #include "kernels/generic/groups.inc"
+#include "kernels/generic/hadamard.inc"
 
-// attention.inc builds on body.inc.
+// attention.inc builds on body.inc and hadamard.inc.
 
 #include "kernels/generic/attention.inc"
 

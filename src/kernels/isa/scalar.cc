@@ -209,6 +209,35 @@ void SplitRow(const float* x, int64_t n, uint8_t* codes, int64_t stride, float* 
   }
 }
 
+void QuantizeRowBy(const float* x, int64_t n, float scale, uint8_t* codes) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float code = std::nearbyint(std::fmin(std::fmax(x[i] / scale, -127.0F), 127.0F));
+    codes[i] = static_cast<uint8_t>(128.0F + code);
+  }
+}
+
+void WalshHadamard(float* x, int64_t n, int64_t size) {
+  for (int64_t step = 1; step < size; step *= 2) {
+    for (int64_t i = 0; i < n; ++i) {
+      if ((i & step) != 0) continue;
+      const float a = x[i];
+      const float b = x[i + step];
+      x[i] = a + b;
+      x[i + step] = a - b;
+    }
+  }
+}
+
+void CombineSpans(const float* x, int64_t size, int64_t span, const float* signs, float* out) {
+  for (int64_t i = 0; i < size; ++i) {
+    for (int64_t c = 0; c < span; ++c) {
+      float sum = 0;
+      for (int64_t j = 0; j < size; ++j) sum += signs[j * size + i] * x[j * span + c];
+      out[i * span + c] = sum;
+    }
+  }
+}
+
 float PeakFloat(int64_t rounds) {
   float sum = 0;
   for (int64_t i = 0; i < rounds; ++i) sum = std::fma(sum, 0.999F, 0.001F);
@@ -255,6 +284,9 @@ const KernelTable kScalarTable = {
     ToBf16,
     QuantizeRow,
     SplitRow,
+    QuantizeRowBy,
+    WalshHadamard,
+    CombineSpans,
     {},
     {{1, PeakFloat}, {}, {}, {}},
     Read,
