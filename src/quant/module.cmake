@@ -1,5 +1,5 @@
 # Loops over whole matrices, which the compiler vectorises at -O3 only.
-set_source_files_properties(${dir}/clip.cc ${dir}/gptq.cc PROPERTIES COMPILE_OPTIONS "-O3")
+set_source_files_properties(${dir}/clip.cc ${dir}/gptq.cc ${dir}/refine.cc PROPERTIES COMPILE_OPTIONS "-O3")
 
 # Debian's serial build of OpenBLAS, linked into the program: the pthread build would start a thread for each core
 # in every command, and the alternatives system decides which of them a shared library would be.
