@@ -15,6 +15,7 @@
   X(Run)                   \
   X(Pull)                  \
   X(Calibrate)             \
+  X(Sensitivity)           \
   X(Quantize)              \
   X(Export)                \
   X(Eval)                  \

@@ -18,6 +18,11 @@ struct Arguments {
   std::string out;
   std::string scheme = "w8a16";
   int64_t head = 16;
+  std::string calibration;
+  std::string sensitivity;
+  compress::RecipeOptions recipe;
+  std::vector<std::string> keep;
+  int64_t seed = 0;
   int64_t threads = 0;
   bool json = false;
 };
@@ -25,10 +30,34 @@ struct Arguments {
 void Declare(Options& options, Arguments& a) {
   options.Positional("MODEL", a.model, "a model folder with 16-bit weights");
   options.Value("--out", "DIR", a.out, "the folder to make; MODEL-SCHEME if not given");
-  options.Value("--scheme", "S", a.scheme,
-                "w8a16: weight-only INT8, a scale per output channel; w8a8: int8 activations too, "
-                "a scale per token; w8a16-gN, w4a16-gN, w4a8-gN: a scale for N inputs");
+  options.Value(
+      "--scheme", "S", a.scheme,
+      "w8a16: weight-only INT8, a scale per output channel; w8a8: int8 activations too, "
+      "a scale per token; w8a8-static: a scale per layer, from the calibration; w8a16-gN, "
+      "w4a16-gN, w4a8-gN: a scale for N inputs; mixed:BITS: 4 or 8 bits for each group "
+      "of layers, where they cost least");
   options.Value("--head", "BITS", a.head, "of lm_head: 16, as it is stored, or 8");
+  options.Value("--calibration", "DIR", a.calibration,
+                "what `octavo calibrate` made; needed by gptq, awq, --smooth and w8a8-static");
+  options.Value("--sensitivity", "F.json", a.sensitivity,
+                "for mixed:BITS, what `octavo sensitivity` wrote; measured if not given");
+  options.Value("--method", "M", a.recipe.method,
+                "rtn: round to nearest; gptq: rounding errors are made good by the inputs that "
+                "follow; awq: factors that spare the weights of large activations");
+  options.Value("--smooth", "A", a.recipe.smooth,
+                "moves the size of large activations into the weights (SmoothQuant): none, an "
+                "exponent from 0 to 1, auto (the best of each group), awq");
+  options.Value("--rotate", "R", a.recipe.rotate,
+                "Hadamard rotations that spread outliers: none; fold: into the weights, for any "
+                "loader; online: one more before down_proj at run time, for octavo only");
+  options.Value("--clip", "C", a.recipe.clip,
+                "of weights: none, or mse (the scale of least squared error); gptq and awq: mse");
+  options.Value("--damping", "D", a.recipe.damping, "of gptq, a share of the Hessian's diagonal");
+  options.Value("--refine", "N", a.recipe.refine,
+                "passes over what gptq chose, each code and scale in turn; -1: the default");
+  options.Values("--keep", "REGEX=S", a.keep,
+                 "gives the layers that the pattern finds another scheme, 16 for as they are");
+  options.Value("--seed", "N", a.seed, "of the rotations");
   options.Value("--threads", "N", a.threads, "0: one for each core");
   options.Flag("--json", a.json, "print a JSON summary");
 }
@@ -40,11 +69,17 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
     while (out.size() > 1 && out.back() == '/') out.pop_back();
     out += "-" + a.scheme;
   }
+  compress::RecipeOptions recipe = a.recipe;
+  recipe.seed = static_cast<uint64_t>(a.seed);
   const core::Stopwatch watch;
   OCTAVO_TRY(const compress::QuantizeSummary summary,
              compress::Quantize(a.model, out,
                                 {.scheme = a.scheme,
                                  .head_bits = static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
+                                 .keep = a.keep,
+                                 .recipe = recipe,
+                                 .calibration = a.calibration,
+                                 .sensitivity = a.sensitivity,
                                  .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))},
                                 context.progress, context.cancel));
   const double ratio = static_cast<double>(summary.weights_bytes) /
@@ -74,7 +109,9 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
 
 Command QuantizeCommand() {
   return MakeCommand<Arguments>("quantize", "Makes an INT8 artifact from a 16-bit model folder",
-                                "octavo quantize smollm2 --out smollm2-w8a16", Declare, Run);
+                                "octavo quantize smollm2 --scheme w8a8 --method gptq --rotate fold "
+                                "--calibration smollm2-calibration",
+                                Declare, Run);
 }
 
 }  // namespace octavo::cli

@@ -69,7 +69,7 @@ class Shapes {
       linear("mlp.down_proj", hidden, config.intermediate_size, config.mlp_bias);
     }
     Norm("model.norm.weight", hidden);
-    if (plan.head || !config.tied_embeddings) {
+    if (plan.head.has_value()) {
       Linear(kHeadModule, config.vocab_size, hidden,
              plan.head.value_or(tensor::Scheme{16, 0, tensor::Activations::kFloat}));
     }
@@ -200,8 +200,9 @@ core::Result<core::Json> WriteDummy(const std::string& config_dir, const std::st
   }
   OCTAVO_RETURN_IF_ERROR(writer.Finish());
   progress.End();
-  OCTAVO_RETURN_IF_ERROR(core::WriteFileAtomic(core::JoinPath(out_dir, "config.json"),
-                                               core::DumpJson(PlannedConfig(config_json, plan))));
+  OCTAVO_RETURN_IF_ERROR(core::WriteFileAtomic(
+      core::JoinPath(out_dir, "config.json"),
+      core::DumpJson(PlannedConfig(config_json, plan, config.layers, plan.head.has_value()))));
   return core::Json{{"octavo_version", core::kVersion},
                     {"source", "random weights"},
                     {"scheme", tensor::SchemeName(plan.blocks)},

@@ -1,12 +1,19 @@
 #include "compress/quantize.h"
 
-#include <string_view>
+#include <optional>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
+#include "compress/block_store.h"
+#include "compress/block_walk.h"
+#include "compress/calibration.h"
+#include "compress/folds.h"
 #include "compress/layer_plan.h"
+#include "compress/mixed_plan.h"
+#include "compress/model_ends.h"
+#include "compress/plain_rounding.h"
+#include "compress/sensitivity.h"
 #include "compress/sharded_writer.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -15,34 +22,11 @@
 #include "format/compressed_tensors.h"
 #include "format/manifest.h"
 #include "format/model_folder.h"
-#include "format/weight_names.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/dispatch.h"
 #include "model/config.h"
-#include "quant/rtn.h"
 
 namespace octavo::compress {
 namespace {
-
-constexpr std::string_view kWeight = ".weight";
-
-// One tensor of the source and what becomes of it.
-struct Item {
-  std::string name;
-  tensor::TensorView view;
-  std::string module;     // of a linear layer that is quantized; empty: copied
-  tensor::Scheme scheme;  // of that layer
-};
-
-int64_t Bytes(const Item& item) {
-  return static_cast<int64_t>(item.view.bytes.size());
-}
-
-struct Job {
-  const format::ModelFolder& source;
-  core::ThreadPool& pool;
-  core::Progress& progress;
-  const core::CancelToken& cancel;
-};
 
 core::Status RefuseQuantized(const core::Json& config) {
   const core::Json* quantization = core::Find(config, "quantization_config");
@@ -55,185 +39,232 @@ core::Status RefuseQuantized(const core::Json& config) {
           : "unknown"));
 }
 
-// A linear layer of a block; lm_head is none.
-bool IsBlockLinear(const format::WeightName& name) {
-  return name.hf.ends_with("_proj");
+core::Result<Calibration> LoadCalibration(const std::string& folder,
+                                          const model::ModelConfig& config) {
+  if (folder.empty()) {
+    return core::Usage(
+        "this needs activations: give --calibration DIR, made by `octavo calibrate MODEL --prompts "
+        "F.jsonl --out DIR`");
+  }
+  OCTAVO_TRY(Calibration calibration, ReadCalibration(folder));
+  OCTAVO_RETURN_IF_ERROR(CheckTokens(calibration, config).Context(folder));
+  return calibration;
 }
 
-core::Status CheckLinear(const format::ModelFolder& source, const std::string& name) {
-  OCTAVO_TRY(const tensor::TensorView view, source.GetTensor(name));
-  if (view.rank() == 2 && tensor::IsFloat(view.dtype) && view.elements() > 0) return {};
-  return core::Invalid(fmt::format(
-      "tensor '{}' is {} {}; a linear layer has two dimensions and type F32, F16 or BF16", name,
-      tensor::DTypeName(view.dtype), tensor::ShapeToString(view.shape)));
-}
-
-// A group size that does not fit is answered with those that do.
-core::Status CheckGroups(const std::string& name, int64_t k, const tensor::Scheme& scheme) {
-  if (kernels::PackedMatrix::CanPack(scheme.weight_bits, scheme.group_size, k)) return {};
-  std::string sizes;
-  for (const int64_t size : {16, 32, 64, 128, 256}) {
-    if (kernels::PackedMatrix::CanPack(scheme.weight_bits, size, k))
-      sizes += (sizes.empty() ? "" : ", ") + std::to_string(size);
-  }
-  return core::Usage(fmt::format("groups of {} do not fit '{}' with {} inputs; {}",
-                                 scheme.group_size, name, k,
-                                 sizes.empty() ? "no group size does" : "possible: " + sizes));
-}
-
-core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
-                                          const model::ModelConfig& config, const LayerPlan& plan) {
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const format::WeightName& name : format::WeightNames()) {
-      if (!IsBlockLinear(name)) continue;
-      const std::string hf_name = format::HfName({&name, layer, kWeight});
-      OCTAVO_RETURN_IF_ERROR(CheckLinear(source, hf_name));
-      if (plan.blocks.weight_bits == 16) continue;
-      OCTAVO_RETURN_IF_ERROR(
-          CheckGroups(hf_name, source.FindTensor(hf_name)->shape[1], plan.blocks));
-    }
-  }
-  const std::string head_weight = kHeadModule + std::string(kWeight);
-  std::vector<Item> items;
-  for (const std::string& name : source.tensor_names()) {
-    Item item{name, *source.FindTensor(name), "", {}};
-    const auto id = format::FindHfName(name);
-    if (plan.blocks.weight_bits < 16 && id && id->suffix == kWeight && IsBlockLinear(*id->name) &&
-        id->layer < config.layers) {
-      item.module = name.substr(0, name.size() - kWeight.size());
-      item.scheme = plan.blocks;
-    } else if (plan.head && name == head_weight) {
-      continue;  // below; a tied model's copy of the embedding is replaced
-    }
-    items.push_back(std::move(item));
-  }
-  if (plan.head) {
-    const std::string from =
-        config.tied_embeddings ? kEmbeddingModule + std::string(kWeight) : head_weight;
-    OCTAVO_RETURN_IF_ERROR(CheckLinear(source, from));
-    items.push_back({head_weight, *source.FindTensor(from), kHeadModule, *plan.head});
-  }
-  return items;
-}
-
-core::Status CopyTensor(const Job& job, const Item& item, format::SafetensorsWriter& writer) {
-  constexpr size_t kPiece = size_t{64} << 20;
-  for (size_t at = 0; at < item.view.bytes.size(); at += kPiece) {
-    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-    const size_t bytes = std::min(kPiece, item.view.bytes.size() - at);
-    OCTAVO_RETURN_IF_ERROR(writer.Append(item.view.bytes.subspan(at, bytes)));
-  }
-  return {};
-}
-
-core::Status WriteItem(const Job& job, const Item& item, tensor::DType scale_dtype,
-                       format::SafetensorsWriter& writer) {
-  OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-  if (item.module.empty()) {
-    OCTAVO_RETURN_IF_ERROR(CopyTensor(job, item, writer));
+// The plan of mixed:BITS, from the document that was given or from measuring here.
+core::Result<LayerPlan> PlanFor(const QuantizeOptions& options, const format::ModelFolder& source,
+                                const model::ModelConfig& config, core::ThreadPool& pool,
+                                core::Progress& progress, const core::CancelToken& cancel) {
+  OCTAVO_TRY(const std::optional<double> bits, ParseMixed(options.scheme));
+  if (!bits) return PlanLayers(options.scheme, options.head_bits);
+  std::vector<GroupSensitivity> groups;
+  if (options.sensitivity.empty()) {
+    OCTAVO_TRY(const Calibration calibration, LoadCalibration(options.calibration, config));
+    OCTAVO_TRY(groups, MeasureSensitivity(source, config, calibration.samples, {MixedMenu()}, pool,
+                                          progress, cancel));
   } else {
-    auto quantized = quant::RoundToNearest(item.view, item.scheme, scale_dtype, job.pool);
-    if (!quantized.ok()) {
-      return std::move(quantized).error().Context(job.source.path() + ": tensor '" +
-                                                  core::Printable(item.name) + "'");
-    }
-    OCTAVO_RETURN_IF_ERROR(format::WriteQuantizedLinear(writer, quantized.value(), item.scheme));
+    OCTAVO_TRY(const core::Json document, core::ReadJsonFile(options.sensitivity));
+    OCTAVO_TRY(groups, ReadSensitivity(document, config.layers).Context(options.sensitivity));
   }
-  job.source.DropPages(item.view);
-  job.progress.Advance(Bytes(item));
+  return PlanMixed(groups, *bits, options.head_bits);
+}
+
+// Everything that one run of quantize works on.
+struct Job {
+  const format::ModelFolder& source;
+  const model::ModelConfig& config;
+  const LayerPlan& plan;
+  const Recipe& recipe;
+  const QuantizeOptions& options;
+  core::ThreadPool& pool;
+  core::Progress& progress;
+  const core::CancelToken& cancel;
+
+  // As the user gave it.
+  const std::string& scheme_name() const { return options.scheme; }
+  bool needs_calibration() const { return recipe.needs_calibration() || plan.has_static(); }
+};
+
+// What octavo.json says of the layers and of how they were made.
+core::Json Details(const Job& job, const std::string& base_digest,
+                   const std::string& calibration_digest) {
+  core::Json layers = core::Json::object();
+  for (int64_t layer = 0; layer < job.config.layers; ++layer) {
+    for (const FusedGroup group : kFusedGroups) {
+      const tensor::Scheme& scheme = job.plan.of(layer, group);
+      if (scheme.weight_bits == 16) continue;
+      for (const std::string& module : FusedGroupModules(layer, group))
+        layers[module] = tensor::SchemeName(scheme);
+    }
+  }
+  if (job.plan.head) layers[kHeadModule] = tensor::SchemeName(*job.plan.head);
+  core::Json recipe = job.recipe.ToJson();
+  core::Json out = {{"octavo_version", core::kVersion},
+                    {"base_digest", base_digest},
+                    {"scheme", job.scheme_name()},
+                    {"method", recipe["method"]},
+                    {"seed", job.recipe.seed}};
+  if (job.recipe.walks_blocks() || job.plan.has_static()) {
+    out["recipe"] = std::move(recipe);
+    out["isa"] = std::string(kernels::ActiveTable().isa);
+  }
+  if (!calibration_digest.empty()) out["calibration_digest"] = calibration_digest;
+  out["layers"] = std::move(layers);
+  return out;
+}
+
+// Copies the tensors of a finished block's file.
+core::Status CopyBlock(const format::SafetensorsFile& file, format::SafetensorsWriter& writer) {
+  for (const auto& [name, view] : file.tensors()) OCTAVO_RETURN_IF_ERROR(writer.Append(view.bytes));
+  file.file().DropPages(file.file().bytes());
   return {};
 }
 
-// Writes all weights below `folder` and returns their bytes.
-core::Result<uint64_t> WriteWeights(const Job& job, const std::vector<Item>& items,
-                                    uint64_t max_shard_bytes, const std::string& folder) {
-  // The header of a file comes before its data, so the types of all scales are settled first.
-  int64_t linear_bytes = 0;
-  for (const Item& item : items) linear_bytes += item.module.empty() ? 0 : Bytes(item);
-  job.progress.Begin("choose scales", linear_bytes, "bytes");
-  std::vector<TensorGroup> groups;
-  std::vector<tensor::DType> scale_dtypes;
-  for (const Item& item : items) {
-    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-    tensor::DType scale_dtype = item.view.dtype;
-    if (item.module.empty()) {
-      groups.push_back({{item.name, item.view.dtype, item.view.shape}});
-    } else {
-      scale_dtype = quant::ScaleDTypeFor(item.view, item.scheme, job.pool);
-      groups.push_back(format::PlanQuantizedLinear(item.module, item.view.shape[0],
-                                                   item.view.shape[1], item.scheme, scale_dtype));
-      job.source.DropPages(item.view);
-      job.progress.Advance(Bytes(item));
-    }
-    scale_dtypes.push_back(scale_dtype);
+core::Result<uint64_t> WriteFromBlocks(const Job& job, const ModelEnds& ends,
+                                       const BlockStore& store, const std::string& folder) {
+  std::vector<TensorGroup> groups = {ends.PlanFront()};
+  for (int64_t layer = 0; layer < job.config.layers; ++layer) {
+    OCTAVO_TRY(const auto file, format::SafetensorsFile::Open(store.BlockPath(layer)));
+    TensorGroup group;
+    for (const auto& [name, view] : file.tensors()) group.push_back({name, view.dtype, view.shape});
+    groups.push_back(std::move(group));
   }
-  job.progress.End();
-  ShardedWriter writer(folder, std::move(groups), max_shard_bytes);
-  int64_t all_bytes = 0;
-  for (const Item& item : items) all_bytes += Bytes(item);
-  job.progress.Begin("quantize", all_bytes, "bytes");
-  for (size_t i = 0; i < items.size(); ++i) {
-    OCTAVO_TRY(format::SafetensorsWriter * file, writer.NextGroup());
-    OCTAVO_RETURN_IF_ERROR(WriteItem(job, items[i], scale_dtypes[i], *file));
+  const std::vector<TensorGroup> back = ends.PlanBack();
+  groups.insert(groups.end(), back.begin(), back.end());
+  ShardedWriter writer(folder, std::move(groups), job.options.max_shard_bytes);
+  job.progress.Begin("write", job.config.layers, "blocks");
+  OCTAVO_TRY(format::SafetensorsWriter * front, writer.NextGroup());
+  OCTAVO_RETURN_IF_ERROR(ends.WriteFront(*front, job.cancel));
+  for (int64_t layer = 0; layer < job.config.layers; ++layer) {
+    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
+    OCTAVO_TRY(const auto file, format::SafetensorsFile::Open(store.BlockPath(layer)));
+    OCTAVO_TRY(format::SafetensorsWriter * out, writer.NextGroup());
+    OCTAVO_RETURN_IF_ERROR(CopyBlock(file, *out));
+    job.progress.Advance(1);
+  }
+  for (size_t i = 0; i < back.size(); ++i) {
+    OCTAVO_TRY(format::SafetensorsWriter * out, writer.NextGroup());
+    OCTAVO_RETURN_IF_ERROR(ends.WriteBack(i, *out, job.cancel));
   }
   OCTAVO_RETURN_IF_ERROR(writer.Finish());
   job.progress.End();
   return writer.total_bytes();
 }
 
-core::Json Details(const std::string& base_digest, const std::string& scheme,
-                   const std::vector<Item>& items) {
-  core::Json layers = core::Json::object();
-  for (const Item& item : items) {
-    if (!item.module.empty()) layers[item.module] = tensor::SchemeName(item.scheme);
-  }
-  return {{"octavo_version", core::kVersion},
-          {"base_digest", base_digest},
-          {"scheme", scheme},
-          {"method", "rtn"},
-          {"seed", 0},
-          {"layers", std::move(layers)}};
-}
-
-}  // namespace
-
-core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::string& out_dir,
-                                       const QuantizeOptions& options, core::Progress& progress,
-                                       const core::CancelToken& cancel) {
-  OCTAVO_TRY(const LayerPlan plan, PlanLayers(options.scheme, options.head_bits));
-  if (!plan.quantizes())
-    return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
-  OCTAVO_TRY(const format::ModelFolder source, format::ModelFolder::Open(model_dir));
-  const auto in_source = [&](auto result) { return std::move(result).Context(model_dir); };
-  OCTAVO_RETURN_IF_ERROR(in_source(RefuseQuantized(source.config())));
-  OCTAVO_TRY(const model::ModelConfig config,
-             in_source(model::LoadModelConfig(source.config(), model_dir)));
-  OCTAVO_TRY(const std::vector<Item> items, in_source(ListItems(source, config, plan)));
-  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
-
-  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
-  core::ThreadPool pool(options.threads);
-  const Job job{source, pool, progress, cancel};
-  QuantizeSummary summary;
-  OCTAVO_TRY(const uint64_t bytes,
-             WriteWeights(job, items, options.max_shard_bytes, out.staging()));
+core::Status WriteFolder(const Job& job, const core::Json& config, core::Json details,
+                         const std::string& model_dir, core::AtomicDirectory& out,
+                         QuantizeSummary& summary) {
   OCTAVO_RETURN_IF_ERROR(
-      core::WriteFileAtomic(core::JoinPath(out.staging(), "config.json"),
-                            core::DumpJson(PlannedConfig(source.config(), plan))));
+      core::WriteFileAtomic(core::JoinPath(out.staging(), "config.json"), core::DumpJson(config)));
   for (const std::string& name : format::CompanionFiles(model_dir)) {
     OCTAVO_RETURN_IF_ERROR(
         core::CopyFileAtomic(core::JoinPath(model_dir, name), core::JoinPath(out.staging(), name)));
   }
-  core::Json details = Details(base_digest, tensor::SchemeName(plan.blocks), items);
   summary.layers = static_cast<int64_t>(details["layers"].size());
   OCTAVO_TRY(const format::Manifest manifest,
              format::WriteManifest(out.staging(), "artifact", std::move(details)));
   OCTAVO_RETURN_IF_ERROR(out.Commit());
   summary.digest = format::ContentDigest(manifest);
-  summary.scheme = tensor::SchemeName(plan.blocks);
-  summary.base_weights_bytes = source.weights_bytes();
+  summary.scheme = job.scheme_name();
+  summary.base_weights_bytes = job.source.weights_bytes();
+  return {};
+}
+
+core::Result<QuantizeSummary> QuantizePlain(const Job& job, const std::string& model_dir,
+                                            const std::string& out_dir,
+                                            const std::string& base_digest) {
+  QuantizeSummary summary;
+  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
+  OCTAVO_TRY(const uint64_t bytes,
+             WritePlainRounded(job.source, job.config, job.plan, out.staging(),
+                               job.options.max_shard_bytes, job.pool, job.progress, job.cancel));
   summary.weights_bytes = static_cast<int64_t>(bytes);
+  const core::Json config =
+      PlannedConfig(job.source.config(), job.plan, job.config.layers, job.plan.head.has_value());
+  OCTAVO_RETURN_IF_ERROR(
+      WriteFolder(job, config, Details(job, base_digest, ""), model_dir, out, summary));
   return summary;
+}
+
+core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string& model_dir,
+                                               const std::string& out_dir,
+                                               const std::string& base_digest) {
+  OCTAVO_RETURN_IF_ERROR(CheckFolds(job.config, job.recipe.rotate != RotateMode::kNone,
+                                    job.recipe.smoothing != Smoothing::kNone));
+  Calibration calibration;
+  if (job.needs_calibration()) {
+    OCTAVO_TRY(calibration, LoadCalibration(job.options.calibration, job.config));
+  }
+  std::optional<Rotation> rotation;
+  if (job.recipe.rotate != RotateMode::kNone)
+    rotation = MakeRotation(job.config, job.recipe.rotate, job.recipe.seed);
+  const Rotation* rotates = rotation ? &*rotation : nullptr;
+  OCTAVO_TRY(const ModelEnds ends,
+             ModelEnds::Open(job.source, job.config, job.plan, rotates, job.pool));
+  core::Json details = Details(job, base_digest, calibration.digest);
+  QuantizeSummary summary;
+  // Claimed before the long work, so that a folder that may not be replaced is told at once.
+  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
+  OCTAVO_TRY(BlockStore store, BlockStore::Open(out_dir, details));
+  OCTAVO_RETURN_IF_ERROR(
+      WalkBlocks({job.source, job.config, job.plan, job.recipe, rotates, ends, calibration.samples,
+                  job.options.max_states_bytes, job.needs_calibration()},
+                 store, job.pool, job.progress, job.cancel));
+  OCTAVO_TRY(const uint64_t bytes, WriteFromBlocks(job, ends, store, out.staging()));
+  summary.weights_bytes = static_cast<int64_t>(bytes);
+  core::Json blocks = core::Json::array();
+  for (int64_t layer = 0; layer < job.config.layers; ++layer) blocks.push_back(store.Report(layer));
+  details["blocks"] = std::move(blocks);
+  core::Json config =
+      PlannedConfig(job.source.config(), job.plan, job.config.layers, ends.untied());
+  if (rotation && rotation->inner) {
+    config["quantization_config"] = format::WithOnlineRotation(
+        config["quantization_config"],
+        {job.config.intermediate_size, InnerRotationSeed(job.recipe.seed)});
+  }
+  OCTAVO_RETURN_IF_ERROR(WriteFolder(job, config, std::move(details), model_dir, out, summary));
+  OCTAVO_RETURN_IF_ERROR(store.Remove());
+  return summary;
+}
+
+}  // namespace
+
+core::Status CheckTokens(const Calibration& calibration, const model::ModelConfig& config) {
+  for (const std::vector<int32_t>& sample : calibration.samples) {
+    for (const int32_t id : sample) {
+      if (id >= 0 && id < config.vocab_size) continue;
+      return core::Invalid(
+          fmt::format("token id {} is outside the vocabulary of {}: it was made for another model",
+                      id, config.vocab_size));
+    }
+    if (static_cast<int64_t>(sample.size()) > config.context) {
+      return core::Invalid(fmt::format("a sample of {} tokens is longer than the model's {}",
+                                       sample.size(), config.context));
+    }
+  }
+  return {};
+}
+
+core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::string& out_dir,
+                                       const QuantizeOptions& options, core::Progress& progress,
+                                       const core::CancelToken& cancel) {
+  OCTAVO_TRY(const Recipe recipe, ParseRecipe(options.recipe));
+  OCTAVO_TRY(const format::ModelFolder source, format::ModelFolder::Open(model_dir));
+  const auto in_source = [&](auto result) { return std::move(result).Context(model_dir); };
+  OCTAVO_RETURN_IF_ERROR(in_source(RefuseQuantized(source.config())));
+  OCTAVO_TRY(const model::ModelConfig config,
+             in_source(model::LoadModelConfig(source.config(), model_dir)));
+  core::ThreadPool pool(options.threads);
+  OCTAVO_TRY(LayerPlan plan, PlanFor(options, source, config, pool, progress, cancel));
+  OCTAVO_RETURN_IF_ERROR(ApplyRules(options.keep, config.layers, plan));
+  if (!plan.quantizes())
+    return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
+  OCTAVO_RETURN_IF_ERROR(in_source(CheckGroupSizes(source, config, plan)));
+  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
+  const Job job{source, config, plan, recipe, options, pool, progress, cancel};
+  return recipe.walks_blocks() || plan.has_static()
+             ? QuantizeByBlocks(job, model_dir, out_dir, base_digest)
+             : QuantizePlain(job, model_dir, out_dir, base_digest);
 }
 
 }  // namespace octavo::compress

@@ -43,6 +43,7 @@ struct ModelConfig {
   bool o_bias = false;
   bool mlp_bias = false;
   bool qk_norm = false;  // RMS norm of each head of Q and K before the rotation (Qwen3)
+  bool plain_norms = true;  // norms multiply by their weight, not by 1 + weight
   std::vector<int64_t>
       windows;  // per layer: how many positions back attention sees, itself included; 0: all
   // Of down_proj's inputs, when the model runs (quantization_config.online_rotation); nullptr:

@@ -1,0 +1,27 @@
+// Round to nearest of a folder as it is stored: tensor by tensor, read once and written once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "compress/layer_plan.h"
+#include "core/progress.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "format/model_folder.h"
+#include "model/config.h"
+
+namespace octavo::compress {
+
+// A group size that does not divide the inputs of a layer is an Error that proposes those that do.
+core::Status CheckGroupSizes(const format::ModelFolder& source, const model::ModelConfig& config,
+                             const LayerPlan& plan);
+
+// Writes all weights below `folder` and returns their bytes.
+core::Result<uint64_t> WritePlainRounded(const format::ModelFolder& source,
+                                         const model::ModelConfig& config, const LayerPlan& plan,
+                                         const std::string& folder, uint64_t max_shard_bytes,
+                                         core::ThreadPool& pool, core::Progress& progress,
+                                         const core::CancelToken& cancel);
+
+}  // namespace octavo::compress
