@@ -5,10 +5,12 @@
 
 #include "cli/command.h"
 #include "cli/print.h"
+#include "cli/verdict.h"
 #include "core/bytes.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/version.h"
+#include "workflow/until_gate.h"
 
 namespace octavo::cli {
 namespace {
@@ -22,6 +24,8 @@ struct Arguments {
   std::string sensitivity;
   compress::RecipeOptions recipe;
   std::vector<std::string> keep;
+  std::string until_gate;
+  std::string suite;
   int64_t seed = 0;
   int64_t threads = 0;
   bool json = false;
@@ -57,6 +61,10 @@ void Declare(Options& options, Arguments& a) {
                 "passes over what gptq chose, each code and scale in turn; -1: the default");
   options.Values("--keep", "REGEX=S", a.keep,
                  "gives the layers that the pattern finds another scheme, 16 for as they are");
+  options.Value("--until-gate", "POLICY", a.until_gate,
+                "evaluates on --suite, and gives the most sensitive layers more bits until the "
+                "policy is kept");
+  options.Value("--suite", "SUITE.toml", a.suite, "what --until-gate evaluates on");
   options.Value("--seed", "N", a.seed, "of the rotations");
   options.Value("--threads", "N", a.threads, "0: one for each core");
   options.Flag("--json", a.json, "print a JSON summary");
@@ -72,16 +80,24 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
   compress::RecipeOptions recipe = a.recipe;
   recipe.seed = static_cast<uint64_t>(a.seed);
   const core::Stopwatch watch;
-  OCTAVO_TRY(const compress::QuantizeSummary summary,
-             compress::Quantize(a.model, out,
-                                {.scheme = a.scheme,
-                                 .head_bits = static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
-                                 .keep = a.keep,
-                                 .recipe = recipe,
-                                 .calibration = a.calibration,
-                                 .sensitivity = a.sensitivity,
-                                 .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))},
-                                context.progress, context.cancel));
+  const compress::QuantizeOptions options{
+      .scheme = a.scheme,
+      .head_bits = static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
+      .keep = a.keep,
+      .recipe = recipe,
+      .calibration = a.calibration,
+      .sensitivity = a.sensitivity,
+      .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))};
+  workflow::UntilGateResult result;
+  if (a.until_gate.empty()) {
+    OCTAVO_TRY(result.summary,
+               compress::Quantize(a.model, out, options, context.progress, context.cancel));
+  } else {
+    if (a.suite.empty()) return core::Usage("--until-gate needs --suite SUITE.toml");
+    OCTAVO_TRY(result, workflow::QuantizeUntilGate(a.model, out, {options, a.suite, a.until_gate},
+                                                   context.progress, context.cancel));
+  }
+  const compress::QuantizeSummary& summary = result.summary;
   const double ratio = static_cast<double>(summary.weights_bytes) /
                        static_cast<double>(std::max<int64_t>(summary.base_weights_bytes, 1));
   if (a.json) {
@@ -94,6 +110,10 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                {"base_weights_bytes", summary.base_weights_bytes},
                {"weights_bytes", summary.weights_bytes},
                {"weights_ratio", ratio},
+               {"gate", a.until_gate.empty()
+                            ? core::Json()
+                            : core::Json(std::string(eval::VerdictName(result.verdict)))},
+               {"raised", result.raised},
                {"seconds", watch.Seconds()}});
   } else {
     Print(fmt::format("{}: {}, {} linear layers, {} of {} ({:.1f}%), digest {:.12}\n", out,
@@ -102,7 +122,14 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                       core::HumanBytes(static_cast<uint64_t>(summary.base_weights_bytes)),
                       100 * ratio, summary.digest));
   }
-  return Exit::kDone;
+  if (a.until_gate.empty()) return Exit::kDone;
+  if (!a.json) {
+    Print(fmt::format(
+        "gate {} after {} attempts; more bits for: {}\n", eval::VerdictName(result.verdict),
+        result.attempts,
+        result.raised.empty() ? "nothing" : fmt::format("{}", fmt::join(result.raised, ", "))));
+  }
+  return VerdictExit(result.verdict);
 }
 
 }  // namespace

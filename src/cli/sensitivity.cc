@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "compress/calibration.h"
 #include "compress/mixed_plan.h"
+#include "compress/quantize.h"
 #include "core/file.h"
 #include "core/thread_pool.h"
 

@@ -40,7 +40,7 @@ struct GroupReport {
 core::Status RoundGroup(const std::vector<DenseLinear*>& linears, const tensor::Scheme& scheme,
                         InputStats* stats, const Recipe& recipe, core::ThreadPool& pool,
                         std::vector<tensor::QuantizedTensor>& out, GroupReport& report) {
-  if (recipe.method == Method::kGptq) {
+  if (recipe.method == Method::kGptq && !scheme.per_tensor) {
     const quant::GptqOptions options{.damping = recipe.damping, .clip = recipe.clip};
     OCTAVO_TRY(const quant::GptqFactor factor,
                quant::GptqFactor::Make(*stats->moments, options, pool));

@@ -104,7 +104,10 @@ core::Status WriteItem(const Job& job, const Item& item, tensor::DType scale_dty
   if (item.module.empty()) {
     OCTAVO_RETURN_IF_ERROR(CopyTensor(job, item, writer));
   } else {
-    auto quantized = quant::RoundToNearest(item.view, item.scheme, scale_dtype, job.pool);
+    auto quantized = item.scheme.per_tensor
+                         ? quant::RoundToNearestPerTensor(item.view, item.scheme.weight_bits,
+                                                          scale_dtype, job.pool)
+                         : quant::RoundToNearest(item.view, item.scheme, scale_dtype, job.pool);
     if (!quantized.ok()) {
       return std::move(quantized).error().Context(job.source.path() + ": tensor '" +
                                                   core::Printable(item.name) + "'");

@@ -9,6 +9,7 @@
 #include "compress/block_walk.h"
 #include "compress/calibration.h"
 #include "compress/folds.h"
+#include "compress/forecast.h"
 #include "compress/layer_plan.h"
 #include "compress/mixed_plan.h"
 #include "compress/model_ends.h"
@@ -206,6 +207,10 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
   // Claimed before the long work, so that a folder that may not be replaced is told at once.
   OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
   OCTAVO_TRY(BlockStore store, BlockStore::Open(out_dir, details));
+  const Forecast forecast = ForecastBlocks(job.config, job.plan, job.recipe, calibration.tokens(),
+                                           job.options.max_states_bytes, job.pool.size());
+  job.progress.Note(Describe(forecast));
+  OCTAVO_RETURN_IF_ERROR(CheckForecast(forecast, store.folder()));
   OCTAVO_RETURN_IF_ERROR(
       WalkBlocks({job.source, job.config, job.plan, job.recipe, rotates, ends, calibration.samples,
                   job.options.max_states_bytes, job.needs_calibration()},

@@ -39,7 +39,7 @@ std::string MakeCalibration(const core::TempFolder& temp) {
     calibration.samples.push_back(std::move(ids));
     calibration.places.push_back(i);
   }
-  calibration.summary = {{"schema", 1}, {"context", 256}};
+  calibration.summary = {{"schema", 1}, {"vocab_size", 320}, {"context", 256}};
   const std::string folder = temp / "calibration";
   const auto written = WriteCalibration(folder, calibration);
   EXPECT_TRUE(written.ok()) << written.error().message();
@@ -159,7 +159,7 @@ TEST_P(Recipes, AnInterruptedRunEndsInTheSameBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Recipes, testing::ValuesIn(Cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(RecipesRefuse, WhatNeedsACalibrationWithoutOne) {
   const core::TempFolder temp;
@@ -182,7 +182,7 @@ TEST(RecipesRefuse, TokensOfAnotherModel) {
   Calibration calibration;
   calibration.samples = {{1, 2, 100000}};
   calibration.places = {0};
-  calibration.summary = {{"schema", 1}, {"context", 256}};
+  calibration.summary = {{"schema", 1}, {"vocab_size", 200000}, {"context", 256}};
   ASSERT_TRUE(WriteCalibration(temp / "calibration", calibration).ok());
   QuantizeOptions options;
   options.recipe.method = "gptq";

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/posix.h"
@@ -132,6 +133,13 @@ Result<uint64_t> FileSize(const std::string& path) {
   const uint64_t size = fs::file_size(path, code);
   if (code) return FromCode(path, "read its size", code);
   return size;
+}
+
+Result<uint64_t> FreeDiskBytes(const std::string& folder) {
+  struct statvfs disk {};
+  if (statvfs(folder.c_str(), &disk) != 0)
+    return ErrnoError(folder, "ask for the free space", errno);
+  return uint64_t{disk.f_bavail} * disk.f_frsize;
 }
 
 Result<std::vector<std::string>> ListFolder(const std::string& path) {

@@ -97,6 +97,8 @@ class AtomicDirectory {
 bool FileExists(const std::string& path);  // a regular file (links followed)
 bool FolderExists(const std::string& path);
 Result<uint64_t> FileSize(const std::string& path);
+// What an ordinary user may still write to the disk that holds `folder`.
+Result<uint64_t> FreeDiskBytes(const std::string& folder);
 // Names (not paths) of the entries of a folder, sorted, without "." and "..".
 Result<std::vector<std::string>> ListFolder(const std::string& path);
 Status MakeFolders(const std::string& path);  // like mkdir -p

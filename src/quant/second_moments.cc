@@ -52,6 +52,16 @@ const float* SecondMoments::matrix() const {
   return matrix_.data();
 }
 
+void SecondMoments::DivideInputs(std::span<const float> factors) {
+  OCTAVO_CHECK(static_cast<int64_t>(factors.size()) == k_);
+  for (int64_t i = 0; i < k_; ++i) {
+    for (int64_t j = 0; j < k_; ++j) {
+      matrix_[static_cast<size_t>(i * k_ + j)] /=
+          factors[static_cast<size_t>(i)] * factors[static_cast<size_t>(j)];
+    }
+  }
+}
+
 std::vector<float> SecondMoments::Diagonal() const {
   std::vector<float> out(static_cast<size_t>(k_));
   for (int64_t i = 0; i < k_; ++i) {

@@ -24,6 +24,8 @@ class SecondMoments {
   int64_t rows() const { return rows_; }
   // [K, K], symmetric: sum of x x^T, not divided by the rows. Valid until the next Add.
   const float* matrix() const;
+  // As if each input had been divided by its factor: [K], not zero.
+  void DivideInputs(std::span<const float> factors);
   // [K]: its diagonal, the sum of the squares of each input.
   std::vector<float> Diagonal() const;
 
