@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -111,9 +112,10 @@ TEST_P(Recipes, MakeArtifactsThatRunOnEveryArchitecture) {
       error += miss * miss;
       energy += static_cast<double>(logits[0][i]) * static_cast<double>(logits[0][i]);
     }
-    // Random weights in 4 bits leave an error of some hundredths, 8 bits of some ten-thousandths;
-    // a wrong fold one of order 1.
-    EXPECT_LT(error / energy, 0.1) << model;
+    // A 4-bit step is 16 times an 8-bit one. Random weights leave some tenths of the logits' energy
+    // with 4 bits and some thousandths with 8; a wrong fold leaves about 2.
+    const bool four = std::string_view(GetParam().scheme).starts_with("w4");
+    EXPECT_LT(error / energy, four ? 0.4 : 0.02) << model;
     EXPECT_GT(error, 0) << model;
   }
 }

@@ -25,14 +25,14 @@ bool EndsWith(const std::string& text, const char* end) {
 // Scales that clip some inputs; q and k, and gate and up, have others than each other, and within
 // q, k, v every kind of layer meets.
 LayerChange Mixed(const std::string& module) {
-  if (EndsWith(module, "q_proj")) return {kStatic, 0.02F};
-  if (EndsWith(module, "k_proj")) return {kStatic, 0.013F};
+  if (EndsWith(module, "q_proj")) return {kStatic, 0.035F};
+  if (EndsWith(module, "k_proj")) return {kStatic, 0.03F};
   if (EndsWith(module, "v_proj"))
     return EndsWith(module, "layers.0.self_attn.v_proj") ? LayerChange{kDynamic, 0} : LayerChange{};
-  if (EndsWith(module, "gate_proj")) return {kStatic, 0.02F};
+  if (EndsWith(module, "gate_proj")) return {kStatic, 0.035F};
   if (EndsWith(module, "up_proj"))
-    return {kStatic, EndsWith(module, "layers.1.mlp.up_proj") ? 0.02F : 0.017F};
-  if (EndsWith(module, "down_proj")) return {kStatic, 0.004F};
+    return {kStatic, EndsWith(module, "layers.1.mlp.up_proj") ? 0.035F : 0.03F};
+  if (EndsWith(module, "down_proj")) return {kStatic, 0.1F};
   return {{8, 0, tensor::Activations::kFloat}, 0};
 }
 
