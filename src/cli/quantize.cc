@@ -137,7 +137,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
 Command QuantizeCommand() {
   return MakeCommand<Arguments>("quantize", "Makes an INT8 artifact from a 16-bit model folder",
                                 "octavo quantize smollm2 --scheme w8a8 --method gptq --rotate fold "
-                                "--calibration smollm2-calibration",
+                                "--calibration calibration",
                                 Declare, Run);
 }
 

@@ -69,7 +69,7 @@ class Shapes {
       linear("mlp.down_proj", hidden, config.intermediate_size, config.mlp_bias);
     }
     Norm("model.norm.weight", hidden);
-    if (plan.head.has_value()) {
+    if (plan.head || !config.tied_embeddings) {
       Linear(kHeadModule, config.vocab_size, hidden,
              plan.head.value_or(tensor::Scheme{16, 0, tensor::Activations::kFloat}));
     }
