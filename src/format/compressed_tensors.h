@@ -40,7 +40,8 @@ struct OnlineRotation {
 };
 // The quantization_config object of a folder with these groups; the `ignored` modules (names or
 // patterns) stay as they are. Groups of both layouts make the folder "mixed-precision", each group
-// with its own format. Only the classic keys, because other loaders refuse unknown ones.
+// with its own format. A head that "Linear" covers is named too, for loaders that give it another
+// class. Only the classic keys, because other loaders refuse unknown ones.
 core::Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
                                   const std::vector<std::string>& ignored);
 // The same with a rotation that only octavo runs: quant_method "octavo", so that other loaders

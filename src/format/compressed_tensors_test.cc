@@ -182,6 +182,13 @@ TEST(QuantizationConfig, MixedSchemesAreGroupsWithFormatsOfTheirOwn) {
     const auto got = parsed.value().SchemeOf(layer.module);
     EXPECT_EQ(got.value_or(scheme("16")), layer.scheme) << layer.module;
   }
+  // A head that the class covers is named for vLLM, where it is of another class.
+  EXPECT_EQ(MakeQuantizationConfig({{{"Linear"}, scheme("w8a8")}},
+                                   {})["config_groups"]["group_0"]["targets"],
+            Json::array({"Linear", "lm_head"}));
+  EXPECT_EQ(MakeQuantizationConfig({{{"Linear"}, scheme("w8a8")}},
+                                   {"lm_head"})["config_groups"]["group_0"]["targets"],
+            Json::array({"Linear"}));
   // One layout: the folder's format is that of all, as older readers want it.
   EXPECT_EQ(MakeQuantizationConfig({{"a", scheme("w8a16")}, {"b", scheme("w4a16-g64")}})["format"],
             "pack-quantized");

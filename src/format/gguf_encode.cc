@@ -56,7 +56,8 @@ bool GgufQuantizeQ8_0(std::span<const float> values, core::MutableByteSpan out) 
     const core::MutableByteSpan block = out.subspan(b * block_bytes, block_bytes);
     const float d = tensor::AbsMax(x) / 127.0F;
     if (std::isinf(tensor::RoundToDType(d, tensor::DType::kF16))) return false;
-    const float inverse = d != 0 ? 1.0F / d : 0.0F;
+    // A block so small that F16 has only zero for it; its inverse may be infinite.
+    const float inverse = tensor::RoundToDType(d, tensor::DType::kF16) != 0 ? 1.0F / d : 0.0F;
     PutHalf(d, block);
     for (size_t i = 0; i < kElements; ++i)
       block[kHalf + i] = static_cast<std::byte>(static_cast<int8_t>(std::round(x[i] * inverse)));

@@ -154,6 +154,9 @@ TEST(GgufEncode, FloatsBecomeQ8AsGgmlHasIt) {
   std::vector<float> zeros(32, 0.0F);
   ASSERT_TRUE(GgufQuantizeQ8_0(zeros, std::span(bytes).first(34)));
   EXPECT_EQ(bytes[2], std::byte{0});
+  std::vector<float> tiny(32, 1e-40F);  // 127 / 1e-40 is infinite
+  ASSERT_TRUE(GgufQuantizeQ8_0(tiny, std::span(bytes).first(34)));
+  EXPECT_EQ(bytes[2], std::byte{0});
   std::vector<float> huge(32, 1e30F);
   EXPECT_FALSE(GgufQuantizeQ8_0(huge, std::span(bytes).first(34)));
 }

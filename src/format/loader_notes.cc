@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "core/file.h"
+#include "core/json.h"
+#include "format/manifest.h"
+
 namespace octavo::format {
 namespace {
 
@@ -54,6 +58,24 @@ std::vector<std::string> LoaderNotes(const std::vector<LayerScheme>& layers, boo
     }
   }
   return notes;
+}
+
+core::Result<std::vector<std::string>> ArtifactLoaderNotes(const std::string& folder) {
+  OCTAVO_TRY(const Manifest manifest, ReadManifest(folder));
+  OCTAVO_TRY(const core::Json config, core::ReadJsonFile(core::JoinPath(folder, "config.json")));
+  std::vector<LayerScheme> layers;
+  const core::Json* named = core::Find(manifest.details, "layers");
+  if (named == nullptr || !named->is_object())
+    return core::Invalid(folder + ": octavo.json names no layers");
+  for (const auto& [module, scheme] : named->get_ref<const core::Json::object_t&>()) {
+    if (!scheme.is_string()) return core::Invalid(folder + ": octavo.json: a scheme is no text");
+    OCTAVO_TRY(const Scheme parsed, tensor::ParseScheme(scheme.get_ref<const std::string&>()));
+    layers.push_back({module, parsed});
+  }
+  const core::Json* quantization = core::Find(config, "quantization_config");
+  const core::Json* method =
+      quantization == nullptr ? nullptr : core::Find(*quantization, "quant_method");
+  return LoaderNotes(layers, method != nullptr && *method == "octavo");
 }
 
 }  // namespace octavo::format

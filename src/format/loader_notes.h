@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/result.h"
 #include "format/compressed_tensors.h"
 
 namespace octavo::format {
@@ -14,5 +15,7 @@ namespace octavo::format {
 // modules of a model, those of 16 bits may be left out; online_rotation: the runtime has to rotate
 // activations.
 std::vector<std::string> LoaderNotes(const std::vector<LayerScheme>& layers, bool online_rotation);
+// The same of an artifact, from what its octavo.json and config.json say.
+core::Result<std::vector<std::string>> ArtifactLoaderNotes(const std::string& folder);
 
 }  // namespace octavo::format

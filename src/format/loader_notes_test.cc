@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "core/temp_folder.h"
+#include "format/manifest.h"
+
 namespace octavo::format {
 namespace {
 
@@ -33,6 +36,24 @@ TEST(LoaderNotes, OnlineRotationIsOctavosAlone) {
   const std::string notes = Notes({"w8a8"}, true);
   EXPECT_NE(notes.find("quant_method 'octavo'"), std::string::npos);
   EXPECT_EQ(notes.find("Blackwell"), std::string::npos) << "refused anyway";
+}
+
+TEST(LoaderNotes, AnArtifactsAreReadFromIt) {
+  const core::TempFolder temp;
+  const auto write = [&](const char* method) {
+    const core::Json config = {{"quantization_config", {{"quant_method", method}}}};
+    ASSERT_TRUE(core::WriteFileAtomic(temp / "config.json", core::DumpJson(config)).ok());
+    ASSERT_TRUE(WriteManifest(temp.path(), "artifact", {{"layers", {{"a", "w8a16"}}}}).ok());
+  };
+  write("compressed-tensors");
+  const auto notes = ArtifactLoaderNotes(temp.path());
+  ASSERT_TRUE(notes.ok()) << notes.error().message();
+  ASSERT_EQ(notes.value().size(), 1U);
+  EXPECT_NE(notes.value()[0].find("w8a16: vLLM on CPU"), std::string::npos);
+  write("octavo");
+  EXPECT_NE(ArtifactLoaderNotes(temp.path()).value()[0].find("online rotation"), std::string::npos);
+  ASSERT_TRUE(WriteManifest(temp.path(), "artifact", core::Json::object()).ok());
+  EXPECT_FALSE(ArtifactLoaderNotes(temp.path()).ok());
 }
 
 }  // namespace

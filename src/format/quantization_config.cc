@@ -124,6 +124,11 @@ core::Status ReadActivations(const Json& activations, Scheme& scheme) {
 
 constexpr std::string_view kPatternMark = "re:";
 constexpr std::string_view kLinearClass = "Linear";
+constexpr std::string_view kHead = "lm_head";
+
+bool Contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // Names of classes begin with a capital and have no dot; "Linear" is the one that octavo runs
 // quantized.
@@ -186,8 +191,14 @@ Json MakeQuantizationConfig(const std::vector<SchemeGroup>& groups,
                             const std::vector<std::string>& ignored) {
   Json config_groups = Json::object();
   bool same_format = true;
+  bool head_is_named = Contains(ignored, kHead);
+  for (const SchemeGroup& group : groups)
+    head_is_named = head_is_named || Contains(group.targets, kHead);
   for (const SchemeGroup& group : groups) {
-    config_groups[fmt::format("group_{}", config_groups.size())] = MakeGroup(group);
+    Json& made = config_groups[fmt::format("group_{}", config_groups.size())];
+    made = MakeGroup(group);
+    // vLLM's head is of another class, and quantized only where it is named.
+    if (!head_is_named && Contains(group.targets, kLinearClass)) made["targets"].push_back(kHead);
     same_format = same_format && FormatOf(group.scheme) == FormatOf(groups.front().scheme);
   }
   for (size_t i = 0; i < groups.size() && !same_format; ++i)

@@ -1,7 +1,9 @@
 """What the slow tests share: the program, the demo's inputs, and folders made of them."""
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -9,6 +11,20 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OCTAVO = os.environ.get("OCTAVO", str(ROOT / "build/release/octavo"))
 DEMO = pathlib.Path(os.environ.get("OCTAVO_DEMO", ROOT / "build/demo"))
+PEERS = pathlib.Path(os.environ.get("OCTAVO_PEERS", ROOT / "build/peers"))  # made by bench/compare/setup.sh
+TEXT = pathlib.Path(os.environ.get("OCTAVO_TEXT", DEMO / "heldout.txt"))
+CONTEXT, CHUNKS = 512, 6  # of a perplexity that two runtimes measure
+
+# What `octavo quantize` is asked for; CALIBRATION stands for a folder that `octavo calibrate` made.  One line here holds
+# another kind of artifact to every other loader.
+CALIBRATION = "CALIBRATION"
+ARTIFACTS = {
+    "w8a16": ["--scheme", "w8a16"],
+    "w8a16-g64": ["--scheme", "w8a16-g64"],
+    "w8a8": ["--scheme", "w8a8"],
+    "w8a8-head8": ["--scheme", "w8a8", "--head", "8"],
+    "w4a16-g32": ["--scheme", "w4a16-g32"],
+}
 
 
 def octavo(*arguments, **options):
@@ -36,3 +52,53 @@ def int8(base):
     folder = base.parent / "int8"
     octavo("quantize", base, "--out", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def artifact(base):
+    """Gives the artifact of a name in ARTIFACTS, made once."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = base.parent / name
+            flags = [calibration() if flag is CALIBRATION else flag for flag in ARTIFACTS[name]]
+            octavo("quantize", base, "--out", made[name], *flags)
+        return made[name]
+
+    def calibration():
+        """Of text behind the windows that perplexities are measured on."""
+        if CALIBRATION not in made:
+            made[CALIBRATION] = base.parent / "calibration"
+            octavo("calibrate", base, "--text", TEXT, "--skip-tokens", (CHUNKS + 1) * CONTEXT, "--context", CONTEXT,
+                   "--samples", 32, "--out", made[CALIBRATION])
+        return made[CALIBRATION]
+
+    return make
+
+
+def octavo_perplexity(folder, base, scratch):
+    """What octavo itself makes of the folder: the perplexity on the text, second half of each window."""
+    octavo("eval", folder, "--baseline", base, "--perplexity", TEXT, "--context", CONTEXT, "--chunks", CHUNKS,
+           "--no-speed", "--no-memory", "--json", scratch / "eval.json")
+    return json.loads((scratch / "eval.json").read_text())["perplexity"][0]["candidate"]
+
+
+def run_peer(command, environment=None):
+    """The output of another program, which must succeed."""
+    done = subprocess.run([str(part) for part in command], env={**os.environ, **(environment or {})}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def vllm_perplexity(folder, scratch):
+    """(perplexity, the kernels that its log names) of the folder in vLLM's CPU build."""
+    preloaded = [*sorted(pathlib.Path("/usr/lib/x86_64-linux-gnu").glob("libtcmalloc_minimal.so.4")), PEERS / "vllm/lib/libiomp5.so"]
+    said = run_peer([PEERS / "vllm/bin/python", ROOT / "tests/slow/vllm_perplexity.py", folder, TEXT, CONTEXT, CHUNKS], {
+        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CACHE_ROOT": str(scratch), "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1",
+        "VLLM_LOGGING_LEVEL": "INFO", "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "LD_PRELOAD": ":".join(str(path) for path in preloaded)})
+    found = re.search(r"^perplexity ([\d.]+)$", said, re.MULTILINE)
+    assert found, said[-3000:]
+    return float(found[1]), sorted(set(re.findall(r"(?:Selected|Using) (\w+Kernel) for", said)))
