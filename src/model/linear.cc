@@ -85,7 +85,6 @@ core::Result<Linear> Linear::Pack(std::string module, const tensor::QuantizedTen
   out.scheme_ = scheme;
   out.input_scale_ = weight.input_scale.value_or(0.0F);
   out.stored_ = scheme.weight_bits == 4 ? "I4" : "I8";
-  out.input_scale_ = weight.input_scale.value_or(0.0F);
   out.weight_ = kernels::PackedMatrix::Pack(weight, pool);
   out.SetBias(bias);
   return out;

@@ -15,7 +15,8 @@ void Convert(const ForwardContext& context, InputForm form,
              kernels::Activations& activations) {
   kernels::InputOptions options;
   options.sum_inputs = kernels::SumInputs(products);
-  options.round_to_bf16 = context.compute == Compute::kBF16;
+  // int8 activations are the same in both modes.
+  options.round_to_bf16 = context.compute == Compute::kBF16 && form.type != kernels::InputType::kI8;
   options.fixed_scale = form.scale;
   activations.Assign(in, rows, products[0].weight->k(), form.type, context.pool, options);
 }
