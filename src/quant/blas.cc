@@ -1,6 +1,8 @@
-// The only file that knows OpenBLAS: Debian's serial build, which takes calls from many threads at
-// once and starts none of its own.
+// The only file that knows OpenBLAS: Debian's pthread build, which takes calls from many threads at
+// once. It does each on the thread that calls.
 #include "quant/blas.h"
+
+#include <cstdlib>
 
 #include <cblas.h>
 
@@ -13,6 +15,12 @@ namespace {
 
 CBLAS_TRANSPOSE Cblas(Op op) {
   return op == Op::kNone ? CblasNoTrans : CblasTrans;
+}
+
+// OpenBLAS starts its threads when the program is loaded; this comes before, and nothing of ours
+// asks for them.
+__attribute__((constructor(101))) void KeepToTheCallersThread() {
+  setenv("OPENBLAS_NUM_THREADS", "1", 1);
 }
 
 int Int(int64_t value) {
