@@ -1,4 +1,5 @@
-// octavo calibrate: the samples that a model is observed on.
+// octavo calibrate: the samples that a model is observed on, whether they match the traffic, and
+// what was observed.
 #include "compress/calibrate.h"
 
 #include <charconv>
@@ -9,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/print.h"
 #include "core/bytes.h"
+#include "core/file.h"
 
 namespace octavo::cli {
 namespace {
@@ -29,6 +31,11 @@ struct Arguments {
   int64_t seed = 0;
   std::string shard = "1/1";
   std::vector<std::string> merge;
+  std::vector<std::string> traffic;
+  int64_t traffic_samples = 512;
+  double false_alarms = 0.01;
+  bool strict = false;
+  bool no_model = false;
   int64_t threads = 0;
   bool json = false;
 };
@@ -54,6 +61,14 @@ void Declare(Options& options, Arguments& a) {
                 "keep the I-th of N equal parts of the samples, from 1/N to N/N, for --merge");
   options.Values("--merge", "DIR", a.merge,
                  "instead of MODEL: make one calibration of these shards; may be repeated");
+  options.Values("--traffic", "G.jsonl", a.traffic,
+                 "production prompts to compare the calibration with; may be repeated");
+  options.Value("--traffic-samples", "N", a.traffic_samples, "drawn from them at most");
+  options.Value("--false-alarms", "RATE", a.false_alarms,
+                "chance of a warning when nothing differs");
+  options.Flag("--strict", a.strict, "make nothing when the calibration differs from the traffic");
+  options.Flag("--no-model", a.no_model,
+               "do not run the model: no ranges, and traffic is compared by its text only");
   options.Value("--threads", "N", a.threads, "0: one for each core");
   options.Flag("--json", a.json, "print calibration.json");
 }
@@ -78,6 +93,7 @@ core::Result<compress::CalibrateOptions> ToOptions(const Arguments& a) {
   if (a.context != 0) options.context = a.context;
   options.refuse_bad_prompts = a.bad_prompts == "refuse";
   options.seed = static_cast<uint64_t>(a.seed);
+  options.states.spill_folder = core::ParentFolder(a.out);
   OCTAVO_RETURN_IF_ERROR(ParseShard(a.shard, options));
   options.threads = static_cast<int>(std::min<int64_t>(a.threads, 1024));
   return options;
@@ -92,12 +108,31 @@ void NameBad(const compress::CalibrateResult& result) {
   }
 }
 
-core::Result<compress::Calibration> Make(const Arguments& a, Context& context) {
+// False where the calibration must not be made.
+core::Result<bool> Check(const Arguments& a, const compress::CalibrateOptions& options,
+                         compress::CalibrateResult& result, Context& context) {
+  if (a.traffic.empty()) {
+    if (a.strict) return core::Usage("--strict needs --traffic");
+    return true;
+  }
+  OCTAVO_TRY(
+      const compress::TrafficReport report,
+      compress::CheckTraffic(a.model, options, {a.traffic, a.traffic_samples, a.false_alarms},
+                             !a.no_model, result, context.progress, context.cancel));
+  context.progress.Clear();
+  PrintNote(TrafficText(report));
+  return !report.differs() || !a.strict;
+}
+
+// Nothing where the calibration differs from the traffic and is refused.
+core::Result<std::optional<compress::Calibration>> Make(const Arguments& a, Context& context) {
   if (!a.merge.empty()) {
-    if (!a.model.empty() || !a.prompts.empty() || a.text) {
-      return core::Usage("--merge reads shards only; leave MODEL, --prompts and --text out");
+    if (!a.model.empty() || !a.prompts.empty() || a.text || !a.traffic.empty()) {
+      return core::Usage(
+          "--merge reads shards only; leave MODEL, --prompts, --text and --traffic out");
     }
-    return compress::MergeCalibrations(a.merge);
+    OCTAVO_TRY(compress::Calibration merged, compress::MergeCalibrations(a.merge));
+    return std::optional(std::move(merged));
   }
   if (a.model.empty()) return core::Usage("MODEL is missing: a model folder, or --merge");
   OCTAVO_TRY(const compress::CalibrateOptions options, ToOptions(a));
@@ -105,16 +140,27 @@ core::Result<compress::Calibration> Make(const Arguments& a, Context& context) {
              compress::ChooseSamples(a.model, options, context.progress, context.cancel));
   context.progress.Clear();
   NameBad(result);
-  return std::move(result.calibration);
+  OCTAVO_TRY(const bool go_on, Check(a, options, result, context));
+  if (!go_on) return std::optional<compress::Calibration>();
+  if (!a.no_model) {
+    OCTAVO_RETURN_IF_ERROR(
+        compress::ObserveRanges(a.model, options, result, context.progress, context.cancel));
+    context.progress.Clear();
+  }
+  return std::optional(std::move(result.calibration));
 }
 
 core::Result<Exit> Run(const Arguments& a, Context& context) {
-  OCTAVO_TRY(compress::Calibration calibration, Make(a, context));
-  OCTAVO_RETURN_IF_ERROR(compress::WriteCalibration(a.out, calibration));
+  OCTAVO_TRY(std::optional<compress::Calibration> calibration, Make(a, context));
+  if (!calibration) {
+    PrintNote("nothing was made (--strict): add such prompts to the calibration");
+    return Exit::kGateFailed;
+  }
+  OCTAVO_RETURN_IF_ERROR(compress::WriteCalibration(a.out, *calibration));
   if (a.json) {
-    PrintJson(calibration.summary);
+    PrintJson(calibration->summary);
   } else {
-    Print(CalibrationTable(calibration));
+    Print(CalibrationTable(*calibration));
   }
   return Exit::kDone;
 }
@@ -123,7 +169,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
 
 Command CalibrateCommand() {
   return MakeCommand<Arguments>(
-      "calibrate", "Chooses the prompts that a model is calibrated on",
+      "calibrate", "Chooses the prompts that a model is calibrated on, and observes it",
       "octavo calibrate smollm2 --prompts traffic.jsonl --out calibration", Declare, Run);
 }
 

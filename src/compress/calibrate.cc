@@ -6,12 +6,13 @@
 
 #include <fmt/format.h>
 
+#include "compress/observe.h"
 #include "core/bytes.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/version.h"
-#include "format/model_folder.h"
+#include "format/manifest.h"
 #include "model/config.h"
 
 namespace octavo::compress {
@@ -118,7 +119,8 @@ Result<Samples> FromPrompts(const CalibrateOptions& options, int64_t context, co
   result.calibration.summary["sources"] = std::move(sources);
   result.calibration.summary["bad_prompts"] = CountBad(result.bad);
   Samples out;
-  for (SampledPrompt& prompt : sample.prompts) out.push_back(std::move(prompt.ids));
+  for (const SampledPrompt& prompt : sample.prompts) out.push_back(prompt.ids);
+  result.drawn = std::move(sample.prompts);
   return out;
 }
 
@@ -140,8 +142,20 @@ Result<Samples> FromText(const CalibrateOptions& options, int64_t context, const
   result.calibration.summary["sources"] = Json::array({std::move(source)});
   result.calibration.summary["bad_prompts"] = CountBad({});
   Samples out;
-  for (const int64_t begin : windows)
+  for (const int64_t begin : windows) {
     out.emplace_back(ids.begin() + begin, ids.begin() + begin + context);
+    SampledPrompt window;
+    OCTAVO_TRY(window.written, inputs.tokenizer.Decode(out.back(), false));
+    window.ids = out.back();
+    result.drawn.push_back(std::move(window));
+  }
+  return out;
+}
+
+ObserveOptions ObserveAs(const CalibrateOptions& options, bool samples) {
+  ObserveOptions out;
+  out.samples = samples;
+  out.states = options.states;
   return out;
 }
 
@@ -157,6 +171,68 @@ void KeepShard(const CalibrateOptions& options, Samples samples, Calibration& ca
 }
 
 }  // namespace
+
+Status ObserveRanges(const std::string& model_dir, const CalibrateOptions& options,
+                     CalibrateResult& result, core::Progress& progress,
+                     const core::CancelToken& cancel) {
+  core::ThreadPool pool(options.threads);
+  OCTAVO_TRY(const std::string digest, format::FolderDigest(model_dir));
+  result.calibration.summary["model_digest"] = digest;
+  if (!result.calibration.ranges.empty()) return {};  // seen while the traffic was checked
+  OCTAVO_TRY(Observation observation,
+             ObserveModel(model_dir, result.calibration.samples, ObserveAs(options, false), pool,
+                          progress, cancel));
+  result.calibration.ranges = std::move(observation.ranges);
+  return {};
+}
+
+Result<TrafficReport> CheckTraffic(const std::string& model_dir, const CalibrateOptions& options,
+                                   const TrafficOptions& traffic, bool run_model,
+                                   CalibrateResult& result, core::Progress& progress,
+                                   const core::CancelToken& cancel) {
+  if (traffic.samples < 1 || traffic.false_alarms < 1e-4 || traffic.false_alarms > 0.5) {
+    return core::Usage("--traffic-samples must be 1 or more, --false-alarms from 0.0001 to 0.5");
+  }
+  OCTAVO_TRY(const Inputs inputs, LoadInputs(model_dir));
+  core::ThreadPool pool(options.threads);
+  // Another seed than the calibration's, so that one file on both sides is not the same draw.
+  OCTAVO_TRY(const PromptSample sample,
+             SamplePrompts(traffic.files, {traffic.samples, 0, options.seed + 1}, inputs.tokenizer,
+                           inputs.chat_template ? &*inputs.chat_template : nullptr, pool, progress,
+                           cancel));
+  OCTAVO_RETURN_IF_ERROR(CheckEnough(static_cast<int64_t>(sample.prompts.size()), options,
+                                     {{}, traffic.files, sample.bad, {}})
+                             .Context("traffic"));
+  std::vector<PromptActivations> activations[2];
+  std::vector<InputRanges> ranges[2];
+  const std::vector<SampledPrompt>* const sides[] = {&result.drawn, &sample.prompts};
+  for (int side = 0; run_model && side < 2; ++side) {
+    OCTAVO_TRY(const int64_t context, core::GetInt(result.calibration.summary, "context"));
+    Samples samples;
+    for (const SampledPrompt& prompt : *sides[side]) {
+      samples.push_back(prompt.ids);
+      samples.back().resize(std::min(samples.back().size(), static_cast<size_t>(context)));
+    }
+    OCTAVO_TRY(Observation observation,
+               ObserveModel(model_dir, samples, ObserveAs(options, true), pool, progress, cancel));
+    activations[side] = std::move(observation.samples);
+    ranges[side] = std::move(observation.ranges);
+  }
+  if (options.shards == 1) result.calibration.ranges = ranges[0];  // the draw is the samples
+  TrafficReport report = CompareWithTraffic(
+      {result.drawn, activations[0], std::move(ranges[0])},
+      {sample.prompts, activations[1], std::move(ranges[1])},
+      {traffic.false_alarms, options.seed, options.text.has_value()}, inputs.tokenizer, pool);
+  Json sources = Json::array();
+  for (const std::string& file : traffic.files) {
+    OCTAVO_TRY(Json source, DescribeSource(file));
+    sources.push_back(std::move(source));
+  }
+  Json json = report.ToJson();
+  json["sources"] = std::move(sources);
+  result.calibration.summary["traffic"] = std::move(json);
+  return report;
+}
 
 std::string DescribeBadPrompt(const std::vector<std::string>& files, const BadPrompt& bad) {
   return fmt::format("{}: line {}: {}", files[static_cast<size_t>(bad.file)], bad.line, bad.reason);

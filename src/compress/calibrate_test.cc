@@ -173,6 +173,82 @@ TEST_F(CalibrateTest, ShardsMergeIntoTheBytesOfAWholeRun) {
   EXPECT_NE(mixed.error().message().find("same command"), std::string::npos);
 }
 
+TEST_F(CalibrateTest, RangesAreTheSameBytesForAnyThreadsAndShards) {
+  CalibrateOptions options;
+  options.prompts = {WritePrompts(40)};
+  options.threads = 1;
+  const auto make = [&](const std::string& name) {
+    auto result = Choose(options).value();
+    const auto status = ObserveRanges(model_, options, result, core::SilentProgress(), cancel_);
+    EXPECT_TRUE(status.ok()) << status.error().message();
+    EXPECT_TRUE(WriteCalibration(temp_ / name, result.calibration).ok());
+    return result.calibration.digest;
+  };
+  const std::string whole = make("whole");
+  const auto read = ReadCalibration(temp_ / "whole");
+  ASSERT_TRUE(read.ok()) << read.error().message();
+  // Three blocks of q/k/v, o, gate/up and down, and lm_head.
+  ASSERT_EQ(read.value().ranges.size(), 13U);
+  EXPECT_EQ(read.value().ranges[0].modules,
+            (std::vector<std::string>{"model.layers.0.self_attn.q_proj",
+                                      "model.layers.0.self_attn.k_proj",
+                                      "model.layers.0.self_attn.v_proj"}));
+  EXPECT_EQ(read.value().ranges[12].modules, std::vector<std::string>{"lm_head"});
+  for (const InputRanges& input : read.value().ranges) {
+    EXPECT_EQ(input.rows, read.value().tokens());
+    EXPECT_EQ(input.magnitudes.count(),
+              input.rows * static_cast<int64_t>(input.channel_absmax.size()));
+    EXPECT_GT(input.absmax(), 0);
+  }
+  options.threads = 2;
+  EXPECT_EQ(make("threads"), whole);
+  options.states.max_memory_bytes = 0;  // hidden states on disk
+  options.states.spill_folder = temp_.path();
+  EXPECT_EQ(make("disk"), whole);
+  options.shards = 2;
+  options.shard = 1;
+  make("1");
+  options.shard = 2;
+  make("2");
+  auto merged = MergeCalibrations({temp_ / "1", temp_ / "2"});
+  ASSERT_TRUE(merged.ok()) << merged.error().message();
+  ASSERT_TRUE(WriteCalibration(temp_ / "merged", merged.value()).ok());
+  EXPECT_EQ(merged.value().digest, whole);
+  EXPECT_EQ(core::ReadFile(temp_ / "merged/ranges.safetensors").value(),
+            core::ReadFile(temp_ / "whole/ranges.safetensors").value());
+}
+
+TEST_F(CalibrateTest, TrafficIsComparedByTextAndByWhatTheModelComputes) {
+  CalibrateOptions options;
+  options.prompts = {WritePrompts(60)};
+  std::string digits;
+  for (int i = 0; i < 60; ++i)
+    digits += "{\"prompt\": \"" + std::string(30, static_cast<char>('0' + i % 10)) + "\"}\n";
+  auto result = Choose(options).value();
+  const auto check = [&](const std::string& file, bool run_model) {
+    TrafficOptions traffic;
+    traffic.files = {file};
+    auto report =
+        CheckTraffic(model_, options, traffic, run_model, result, core::SilentProgress(), cancel_);
+    EXPECT_TRUE(report.ok()) << report.error().message();
+    return std::move(report).value();
+  };
+  EXPECT_FALSE(check(options.prompts[0], true).differs());
+  EXPECT_EQ(result.calibration.summary["traffic"]["differs"], false);
+  const TrafficReport report = check(Write("digits.jsonl", digits), true);
+  EXPECT_EQ(report.findings.size(), 6U + 13U + 1U);
+  EXPECT_TRUE(report.differs());
+  EXPECT_TRUE(report.findings.back().differs);
+  EXPECT_EQ(report.findings.back().test, "hidden states");
+  EXPECT_EQ(result.calibration.summary["traffic"]["differs"], true);
+  EXPECT_EQ(check(Write("digits.jsonl", digits), false).findings.size(), 6U);
+
+  TrafficOptions few;
+  few.files = {Write("few.jsonl", "{\"prompt\": \"a\"}")};
+  EXPECT_FALSE(
+      CheckTraffic(model_, options, few, false, result, core::SilentProgress(), cancel_).ok());
+}
+
 class CalibrationFolderTest : public CalibrateTest {
  protected:
   CalibrationFolderTest() {

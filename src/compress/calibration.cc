@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "compress/ranges.h"
 #include "core/bytes.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -146,8 +147,14 @@ Result<Calibration> ReadCalibration(const std::string& folder, bool allow_shard)
     OCTAVO_TRY(const int64_t context, core::GetInt(out.summary, "context"));
     OCTAVO_TRY(const int64_t vocab_size, core::GetInt(out.summary, "vocab_size"));
     OCTAVO_RETURN_IF_ERROR(CheckFile(*files, folder, kTokensName));
-    return ReadTokens(core::JoinPath(folder, kTokensName), context, vocab_size, out)
-        .Context(kTokensName);
+    OCTAVO_RETURN_IF_ERROR(ReadTokens(core::JoinPath(folder, kTokensName), context, vocab_size, out)
+                               .Context(kTokensName));
+    const Json* const inputs = core::Find(out.summary, "inputs");
+    if (inputs == nullptr) return {};
+    OCTAVO_RETURN_IF_ERROR(CheckFile(*files, folder, kRangesName));
+    OCTAVO_TRY(out.ranges,
+               ReadRanges(core::JoinPath(folder, kRangesName), *inputs).Context(kRangesName));
+    return {};
   };
   OCTAVO_RETURN_IF_ERROR(read().Context(folder));
   return out;
@@ -161,8 +168,14 @@ Status WriteCalibration(const std::string& folder, Calibration& calibration) {
   for (const auto& [key, value] : counts.items()) summary[key] = value;
   OCTAVO_TRY(const std::string tokens_sha256,
              WriteTokens(core::JoinPath(directory.staging(), kTokensName), calibration));
-  summary.erase("files");  // so that it comes last
-  summary["files"] = {{kTokensName, tokens_sha256}};
+  for (const char* key : {"inputs", "files"}) summary.erase(key);  // so that they come last
+  Json files = {{kTokensName, tokens_sha256}};
+  if (!calibration.ranges.empty()) {
+    OCTAVO_TRY(files[kRangesName],
+               WriteRanges(core::JoinPath(directory.staging(), kRangesName), calibration.ranges));
+    summary["inputs"] = DescribeRanges(calibration.ranges);
+  }
+  summary["files"] = std::move(files);
   const std::string text = core::DumpJson(summary);
   OCTAVO_RETURN_IF_ERROR(
       core::WriteFileAtomic(core::JoinPath(directory.staging(), kCalibrationName), text, kPrivate));

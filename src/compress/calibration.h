@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/observer.h"
 #include "core/json.h"
 #include "core/result.h"
 
@@ -17,6 +18,7 @@ inline constexpr char kTokensName[] = "tokens.safetensors";
 // The folder holds
 //   tokens.safetensors  `tokens` I32 [total], `offsets` I64 [samples + 1] into it, `places` I64
 //                       [samples]
+//   ranges.safetensors  what observers saw, where the model was run (compress/ranges.h)
 //   calibration.json    the summary: sources by name and SHA-256, seed, context, counts, and the
 //                       SHA-256 of the other files; nothing of what the prompts say
 // Files are readable by their owner only, because prompts are private.
@@ -26,6 +28,8 @@ struct Calibration {
   // The place of each in the whole sample, ascending: 0, 1, 2, ..., but for a shard, which has
   // every n-th.
   std::vector<int64_t> places;
+  // Of the input of each linear layer; empty where the model was not run.
+  std::vector<InputRanges> ranges;
   core::Json summary;  // calibration.json
   // SHA-256 of calibration.json: the name of all that is in the folder. Set by reading and writing.
   std::string digest;

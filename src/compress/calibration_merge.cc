@@ -34,7 +34,8 @@ Result<Shard> ReadShard(const std::string& folder) {
 // A summary without what differs between shards and comes from their samples.
 Json CommonPart(const Calibration& calibration) {
   Json common = calibration.summary;
-  for (const char* key : {"shard", "samples", "tokens", "length", "files"}) common.erase(key);
+  for (const char* key : {"shard", "samples", "tokens", "length", "inputs", "files"})
+    common.erase(key);
   return common;
 }
 
@@ -55,6 +56,24 @@ Status CheckTogether(const std::vector<Shard>& shards) {
   return {};
 }
 
+Status MergeRanges(const std::vector<Shard>& shards, std::vector<InputRanges>& out) {
+  out = shards[0].calibration.ranges;
+  for (size_t i = 1; i < shards.size(); ++i) {
+    const std::vector<InputRanges>& ranges = shards[i].calibration.ranges;
+    bool same = ranges.size() == out.size();
+    for (size_t j = 0; same && j < out.size(); ++j) {
+      same = ranges[j].modules == out[j].modules &&
+             ranges[j].channel_absmax.size() == out[j].channel_absmax.size();
+    }
+    if (!same) {
+      return Invalid(
+          fmt::format("{} and {} observed different layers", shards[0].folder, shards[i].folder));
+    }
+    for (size_t j = 0; j < out.size(); ++j) out[j].Merge(ranges[j]);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Calibration> MergeCalibrations(const std::vector<std::string>& folders) {
@@ -70,6 +89,7 @@ Result<Calibration> MergeCalibrations(const std::vector<std::string>& folders) {
 
   Calibration out;
   out.summary = CommonPart(shards[0].calibration);
+  OCTAVO_RETURN_IF_ERROR(MergeRanges(shards, out.ranges));
   std::vector<std::pair<int64_t, std::vector<int32_t>>> samples;
   for (Shard& shard : shards) {
     Calibration& part = shard.calibration;
