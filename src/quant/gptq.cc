@@ -77,6 +77,11 @@ core::Result<GptqResult> Gptq(std::span<const float> weight, int64_t n,
   const int64_t tiles = (n + rows_per_tile - 1) / rows_per_tile;
   std::vector<double> losses(static_cast<size_t>(n));
   const std::vector<int64_t>& order = factor.order();
+  std::vector<float> importance(static_cast<size_t>(k));  // D by input
+  for (int64_t j = 0; j < k; ++j) {
+    importance[static_cast<size_t>(order[static_cast<size_t>(j)])] =
+        factor.pivots()[static_cast<size_t>(j)];
+  }
   pool.ParallelFor(tiles, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(k));
     for (int64_t t = begin; t < end; ++t) {
@@ -90,8 +95,8 @@ core::Result<GptqResult> Gptq(std::span<const float> weight, int64_t n,
           const auto length = static_cast<size_t>(q.group_size);
           q.scales[static_cast<size_t>((first + r) * q.groups() + g)] =
               ChooseScale(std::span<const float>(row).subspan(from, length),
-                          std::span(factor.diagonal()).subspan(from, length), q.bits, scale_dtype,
-                          options.clip);
+                          std::span<const float>(importance).subspan(from, length), q.bits,
+                          scale_dtype, options.clip);
         }
         for (int64_t j = 0; j < k; ++j) {
           tile.weight[static_cast<size_t>(j * tile.rows + r)] =

@@ -21,11 +21,12 @@ struct GptqResult {
 };
 
 // weight: [N, K] f32, K as the factor's; scheme: 8 or 4 bits, its group size divides K. The groups
-// are static: scales are those of `options.clip` on the weights as given, weighted by H's diagonal,
-// and the order of the inputs is only the order of the work, so that the result is an ordinary
-// QuantizedTensor. Weights of dead inputs count as 0. The same bytes for 1 and more threads; on
-// another CPU codes may differ where a sum lies close to the middle between two. A weight that is
-// NaN or infinite is an Error that gives its index. Each thread takes about 1 KiB * K.
+// are static: scales are those of `options.clip` on the weights as given, each weighted by the
+// factor's pivot of its input (what of its error the later inputs cannot make good), and the order
+// of the inputs is only the order of the work, so that the result is an ordinary QuantizedTensor.
+// Weights of dead inputs count as 0. The same bytes for 1 and more threads; on another CPU codes
+// may differ where a sum lies close to the middle between two. A weight that is NaN or infinite is
+// an Error that gives its index. Each thread takes about 1 KiB * K.
 core::Result<GptqResult> Gptq(std::span<const float> weight, int64_t n,
                               const tensor::Scheme& scheme, tensor::DType scale_dtype,
                               const GptqFactor& factor, const GptqOptions& options,

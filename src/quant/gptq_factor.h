@@ -17,7 +17,7 @@ struct GptqOptions {
   double damping_limit = 1;  // raising it beyond is an Error
   bool act_order = true;     // inputs in the order of falling diagonal
   int64_t block = 128;       // inputs between two matrix products; changes no more than rounding
-  Clip clip = Clip::kMse;    // how the scales are chosen, weighted by H's diagonal
+  Clip clip = Clip::kMse;    // how the scales are chosen, weighted by the pivots
 };
 
 // Let H = sum of x x^T / rows + damping, its rows and columns in the order in which the inputs are

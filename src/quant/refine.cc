@@ -112,8 +112,8 @@ void Refine(std::span<const float> weight, const GptqFactor& factor, int passes,
         blas::Gemm(blas::Op::kNone, blas::Op::kNone, rows, k, k, per_row, error.data(), k, sums, k,
                    factor.added(), gradient.data(), k);
         bool any = false;
-        for (int64_t c = 0; c < k; c += width) {
-          const int64_t size = std::min(width, k - c);
+        for (int64_t c = 0, size = 0; c < k; c += size) {
+          size = std::min(width, q.group_size - c % q.group_size);
           for (int64_t i = 0; i < size; ++i) {
             for (int64_t j = 0; j < size; ++j) {
               block[static_cast<size_t>(i * width + j)] =

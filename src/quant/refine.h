@@ -16,7 +16,7 @@ namespace octavo::quant {
 // value (rounded to its stored type; only where groups have at most 256 inputs) and each code the
 // nearest to its least-squares value. No step raises the error. GPTQ looks only forward: an input
 // cannot make good what those after it will be rounded by, and its scales are chosen before any
-// error is known; this does both. weight: [N, K] f32, finite, weights of dead inputs taken as 0.
+// error is known; this does both. weight: [N, K] f32, finite; codes of dead inputs stay.
 // The same bytes for any number of threads. Each thread takes about 512 * K bytes.
 void Refine(std::span<const float> weight, const GptqFactor& factor, int passes,
             tensor::QuantizedTensor& quantized, core::ThreadPool& pool);

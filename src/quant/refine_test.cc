@@ -14,7 +14,7 @@ namespace {
 
 using tensor::DType;
 
-constexpr int64_t kInputs = 128;
+constexpr int64_t kInputs = 576;
 constexpr int64_t kOutputs = 70;
 
 // tr(E H E^T) with the damped H that Refine works on.
@@ -32,10 +32,10 @@ double DampedError(const std::vector<float>& w, const tensor::QuantizedTensor& q
 TEST(Refine, EachPassLowersTheErrorOfAnyMethod) {
   core::ThreadPool pool(2);
   const std::vector<float> w = Normal(kOutputs * kInputs, 1, 0.05);
-  const SecondMoments moments = Moments(CorrelatedInputs(300, kInputs, 2), kInputs, pool);
+  const SecondMoments moments = Moments(CorrelatedInputs(700, kInputs, 2), kInputs, pool);
   const GptqOptions options;
   const GptqFactor factor = GptqFactor::Make(moments, options, pool).value();
-  for (const char* name : {"w4a16-g32", "w4a16-g16", "w8a16", "w8a16-g64"}) {
+  for (const char* name : {"w4a16-g32", "w4a16-g16", "w8a16", "w8a16-g64", "w4a16-g288"}) {
     const tensor::Scheme scheme = tensor::ParseScheme(name).value();
     const tensor::TensorView view{DType::kF32, {kOutputs, kInputs}, std::as_bytes(std::span(w))};
     const auto rtn = RoundToNearest(view, scheme, DType::kF16, pool, Clip::kMse).value();
@@ -61,8 +61,12 @@ TEST(Refine, FindsTheScaleAndCodesOfAGridPoint) {
   core::Random random(3);
   const SecondMoments moments = Moments(CorrelatedInputs(300, 32, 4), 32, pool);
   const GptqFactor factor = GptqFactor::Make(moments, {}, pool).value();
-  tensor::QuantizedTensor q{
-      8, 32, 4, 32, DType::kF32, std::vector<int8_t>(8 * 32), std::vector<float>(8, 0.0515F)};
+  tensor::QuantizedTensor q;
+  q.n = 8;
+  q.k = q.group_size = 32;
+  q.bits = 4;
+  q.codes.resize(8 * 32);
+  q.scales.assign(8, 0.0515F);
   std::vector<float> w(8 * 32);
   for (size_t i = 0; i < w.size(); ++i) {
     q.codes[i] = static_cast<int8_t>(static_cast<int>(random.Below(15)) - 7);
