@@ -42,7 +42,7 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
-  bool qk_norm = false;  // RMS norm of each head of Q and K before the rotation (Qwen3)
+  bool qk_norm = false;     // RMS norm of each head of Q and K before the rotation (Qwen3)
   bool plain_norms = true;  // norms multiply by their weight, not by 1 + weight
   std::vector<int64_t>
       windows;  // per layer: how many positions back attention sees, itself included; 0: all

@@ -59,12 +59,9 @@ TEST(Fallback, TheServerNamesTheLayerAndItsKernelAndCountsLessInt8) {
 
   ASSERT_NO_FATAL_FAILURE(PutFloatsBack(base, artifact, kLayer));
   const core::Json broken = KernelsAfterAnAnswer(artifact);
-  const core::Json fallback = {{"name", kLayer},
-                               {"promised", "w8a16"},
-                               {"stored", "F32"},
-                               {"packed", "F32"},
-                               {"rotation_skipped", false},
-                               {"kernel", "w32a32"}};
+  const core::Json fallback = {
+      {"name", kLayer},  {"promised", "w8a16"},       {"stored", "F32"},
+      {"packed", "F32"}, {"rotation_skipped", false}, {"kernel", "w32a32"}};
   EXPECT_EQ(broken["fallbacks"], core::Json::array({fallback}));
   EXPECT_LT(broken["int8_fraction_of_linear_weights"], whole["int8_fraction_of_linear_weights"]);
   EXPECT_NE(broken["artifact_digest"], whole["artifact_digest"]);
