@@ -5,5 +5,5 @@ set_source_files_properties(${dir}/clip.cc ${dir}/gptq.cc ${dir}/refine.cc PROPE
 # that call at once (a few wrong products in 10,000). blas.cc keeps it from starting threads of its own.
 find_library(OCTAVO_OPENBLAS libopenblas.a PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread NO_DEFAULT_PATH REQUIRED)
 find_path(OCTAVO_CBLAS cblas.h PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread NO_DEFAULT_PATH REQUIRED)
-set_source_files_properties(${dir}/blas.cc PROPERTIES INCLUDE_DIRECTORIES ${OCTAVO_CBLAS})
+target_include_directories(octavo_quant SYSTEM PRIVATE ${OCTAVO_CBLAS})
 target_link_libraries(octavo_quant PRIVATE ${OCTAVO_OPENBLAS} pthread m)
