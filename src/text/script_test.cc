@@ -49,8 +49,7 @@ TEST(CodeShare, TellsCodeFromProse) {
   EXPECT_FALSE(ContainsCode(prose));
   const char* const codes[] = {
       "int main() {\n  std::vector<int> v;\n  v.push_back(1);\n  return v[0];\n}\n",
-      "import os\n\ndef main(path):\n    for name in os.listdir(path):\n        print(name)\n"
-      "        x = load(name)\n",
+      "import os\n\ndef main(path):\n    for name in os.listdir(path):\n        print(name)\n",
       "SELECT name FROM users\nWHERE id == 3 && x;\nUPDATE users SET a = 1;\n",
       "Why does this fail?\n```\nfoo bar\nbaz\n```\n",
       "function add(a, b) {\n  const sum = a + b;\n  return sum;\n}\n"};
