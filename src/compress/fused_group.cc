@@ -13,7 +13,7 @@ FusedGroup FusedGroupOf(std::string_view module) {
   for (size_t i = 0; i < kBlockModules.size(); ++i) {
     if (module.ends_with(kBlockModules[i])) return kGroupOfModule[i];
   }
-  OCTAVO_CHECK(!"a module of no block");
+  OCTAVO_CHECK(false);  // no module of a block
   return FusedGroup::kQkv;
 }
 
