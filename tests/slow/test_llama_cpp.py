@@ -11,8 +11,6 @@ from conftest import ARTIFACTS, CHUNKS, CONTEXT, PEERS, TEXT, octavo, octavo_per
 from folders import dequantize, read
 
 LLAMA_CPP = PEERS / "llama.cpp/bin"
-needs_llama_cpp = pytest.mark.skipif(not (PEERS / "llama.cpp/ready").exists(),
-                                     reason="bench/compare/setup.sh has not built llama.cpp")
 
 
 def llama_cpp_perplexity(path):
@@ -22,7 +20,6 @@ def llama_cpp_perplexity(path):
     return float(found[1])
 
 
-@needs_llama_cpp
 @pytest.mark.parametrize("name, options", [
     ("base", []), ("base", ["--type", "q8_0"]), *((name, []) for name in ARTIFACTS), ("w4a16-g32", ["--type", "q8_0"]),
 ])

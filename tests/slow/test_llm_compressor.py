@@ -12,7 +12,6 @@ from folders import as_floats, with_float_activations
 from test_transformers import octavo_logits, relative_l2
 
 PYTHON = PEERS / "llm-compressor/bin/python"
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="./dev test --slow has not installed llm-compressor")
 
 # The scheme of each module's kind, and how far the logits may be from llm-compressor's own.  With float activations both
 # runtimes multiply the same numbers.  INT8 activations: llm-compressor divides the range by 127.5 and octavo by 127, so two

@@ -5,10 +5,8 @@ import shutil
 
 import pytest
 
-from conftest import ARTIFACTS, PEERS, octavo_perplexity, vllm_perplexity
+from conftest import ARTIFACTS, octavo_perplexity, vllm_perplexity
 from folders import mix
-
-pytestmark = pytest.mark.skipif(not (PEERS / "vllm/ready").exists(), reason="bench/compare/setup.sh has not installed vLLM")
 
 
 def compare(folder, base, scratch):
