@@ -1,6 +1,7 @@
 #include "cli/speed.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -108,40 +109,81 @@ core::Status CheckFraction(double fraction, std::string_view what) {
                   what, fraction));
 }
 
+// `limits` with those peaks that the model's layers use measured once more, now.
+kernels::MachineLimits MeasurePeaks(engine::Engine& engine, kernels::MachineLimits limits) {
+  std::set<kernels::InputType> used;
+  for (const model::Linear* linear : engine.model().linears())
+    used.insert(linear->input(engine.model().compute()).type);
+  for (const kernels::InputType type : used) {
+    // 24 bits are products of int8 too.
+    const bool codes = type == kernels::InputType::kI8 || type == kernels::InputType::kI24;
+    const auto peak =
+        kernels::PeakOpsPerSecond(codes ? kernels::InputType::kI8 : type, engine.pool());
+    if (!peak) continue;
+    if (codes) limits.int8_ops_per_s = peak;
+    if (type == kernels::InputType::kBf16) limits.bf16_ops_per_s = peak;
+    if (type == kernels::InputType::kF32) limits.f32_ops_per_s = *peak;
+  }
+  return limits;
+}
+
+struct PrefillRound {
+  double seconds;
+  double linear_seconds;
+  double attention_seconds;
+  double limit_seconds;  // 0: not measured
+};
+
+// The machine's peak is taken right before and right after, the shorter time of both: what slows
+// the machine down for a while slows down the round and its limit.
+Result<PrefillRound> OnePrefill(engine::Engine& engine, const SpeedOptions& options,
+                                const std::optional<kernels::MachineLimits>& limits) {
+  const int64_t rows = options.prefill * options.prompts;
+  PrefillRound out = {};
+  const auto limit_seconds = [&] {
+    return LinearLimitSeconds(engine, rows, options.prompts, MeasurePeaks(engine, *limits));
+  };
+  if (limits) out.limit_seconds = limit_seconds();
+  engine.model().ResetProfile();
+  OCTAVO_TRY(out.seconds, PrefillSeconds(engine, options.prefill, options.prompts));
+  out.linear_seconds = engine.model().profile().linear_seconds;
+  out.attention_seconds = engine.model().profile().attention_seconds;
+  if (limits) out.limit_seconds = std::min(out.limit_seconds, limit_seconds());
+  return out;
+}
+
 Result<Json> MeasurePrefill(engine::Engine& engine, const SpeedOptions& options,
                             const std::optional<kernels::MachineLimits>& limits,
                             const core::CancelToken& cancel) {
-  const int64_t rows = options.prefill * options.prompts;
-  double linear_seconds = 0;
-  double attention_seconds = 0;
-  double all_seconds = 0;
-  int rounds = 0;
-  OCTAVO_TRY(const double seconds, MedianSeconds(cancel, [&]() -> Result<double> {
-               engine.model().ResetProfile();
-               OCTAVO_TRY(const double once,
-                          PrefillSeconds(engine, options.prefill, options.prompts));
-               if (rounds++ == 0) return once;
-               linear_seconds += engine.model().profile().linear_seconds;
-               attention_seconds += engine.model().profile().attention_seconds;
-               all_seconds += once;
-               return once;
-             }));
-  const double linear_share = linear_seconds / all_seconds;
+  std::vector<PrefillRound> rounds;
+  for (int round = 0; round <= kRounds; ++round) {
+    OCTAVO_RETURN_IF_ERROR(cancel.Check());
+    OCTAVO_TRY(const PrefillRound one, OnePrefill(engine, options, limits));
+    if (round > 0) rounds.push_back(one);
+  }
+  const auto median = [&](auto value) {
+    std::vector<double> values;
+    for (const PrefillRound& round : rounds) values.push_back(value(round));
+    return stats::Median(values);
+  };
+  const double seconds = median([](const PrefillRound& r) { return r.seconds; });
   Json fraction;
   Json linear_fraction;
   if (limits) {
-    const double limit = LinearLimitSeconds(engine, rows, options.prompts, *limits);
-    fraction = limit / seconds;
-    linear_fraction = limit / (seconds * linear_share);
+    fraction = median([](const PrefillRound& r) { return r.limit_seconds / r.seconds; });
+    linear_fraction =
+        median([](const PrefillRound& r) { return r.limit_seconds / r.linear_seconds; });
     OCTAVO_RETURN_IF_ERROR(CheckFraction(linear_fraction.get<double>(), "prefill"));
   }
-  return Json{{"tokens", options.prefill},
-              {"prompts", options.prompts},
-              {"tokens_per_s", static_cast<double>(rows) / seconds},
-              {"fraction_of_limit", fraction},
-              {"linear_fraction_of_peak", linear_fraction},
-              {"linear_share", linear_share},
-              {"attention_share", attention_seconds / all_seconds}};
+  return Json{
+      {"tokens", options.prefill},
+      {"prompts", options.prompts},
+      {"tokens_per_s", static_cast<double>(options.prefill * options.prompts) / seconds},
+      {"fraction_of_limit", fraction},
+      {"linear_fraction_of_peak", linear_fraction},
+      {"linear_share", median([](const PrefillRound& r) { return r.linear_seconds / r.seconds; })},
+      {"attention_share",
+       median([](const PrefillRound& r) { return r.attention_seconds / r.seconds; })}};
 }
 
 Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, int64_t batch,
