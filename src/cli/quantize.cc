@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "core/version.h"
 #include "format/loader_notes.h"
+#include "workflow/method_choice.h"
 #include "workflow/until_gate.h"
 
 namespace octavo::cli {
@@ -48,7 +49,8 @@ void Declare(Options& options, Arguments& a) {
                 "for mixed:BITS, what `octavo sensitivity` wrote; measured if not given");
   options.Value("--method", "M", a.recipe.method,
                 "rtn: round to nearest; gptq: rounding errors are made good by the inputs that "
-                "follow; awq: factors that spare the weights of large activations");
+                "follow; awq: factors that spare the weights of large activations; auto: tries "
+                "what suits the scheme, and takes what measures best on the calibration");
   options.Value("--smooth", "A", a.recipe.smooth,
                 "moves the size of large activations into the weights (SmoothQuant): none, an "
                 "exponent from 0 to 1, auto (the best of each group), awq");
@@ -81,7 +83,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
   compress::RecipeOptions recipe = a.recipe;
   recipe.seed = static_cast<uint64_t>(a.seed);
   const core::Stopwatch watch;
-  const compress::QuantizeOptions options{
+  compress::QuantizeOptions options{
       .scheme = a.scheme,
       .head_bits = static_cast<int>(std::clamp<int64_t>(a.head, 0, 64)),
       .keep = a.keep,
@@ -89,6 +91,12 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
       .calibration = a.calibration,
       .sensitivity = a.sensitivity,
       .threads = static_cast<int>(std::min<int64_t>(a.threads, 1024))};
+  if (recipe.method == "auto") {
+    OCTAVO_TRY(const workflow::MethodChoice choice,
+               workflow::ChooseMethod(a.model, out, options, context.progress, context.cancel));
+    options.recipe = choice.recipe();
+    options.choice = choice.ToJson();
+  }
   workflow::UntilGateResult result;
   if (a.until_gate.empty()) {
     OCTAVO_TRY(result.summary,
@@ -112,6 +120,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                {"base_weights_bytes", summary.base_weights_bytes},
                {"weights_bytes", summary.weights_bytes},
                {"weights_ratio", ratio},
+               {"method_choice", options.choice},
                {"gate", a.until_gate.empty()
                             ? core::Json()
                             : core::Json(std::string(eval::VerdictName(result.verdict)))},

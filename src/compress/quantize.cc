@@ -109,7 +109,11 @@ core::Json Details(const Job& job, const std::string& base_digest,
     out["recipe"] = std::move(recipe);
     out["isa"] = std::string(kernels::ActiveTable().isa);
   }
-  if (!calibration_digest.empty()) out["calibration_digest"] = calibration_digest;
+  if (!calibration_digest.empty()) {
+    out["calibration_digest"] = calibration_digest;
+    if (job.options.most_samples > 0) out["calibration_samples"] = job.options.most_samples;
+  }
+  if (!job.options.choice.is_null()) out["method_choice"] = job.options.choice;
   out["layers"] = std::move(layers);
   return out;
 }
@@ -195,6 +199,8 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
   Calibration calibration;
   if (job.needs_calibration()) {
     OCTAVO_TRY(calibration, LoadCalibration(job.options.calibration, job.config));
+    const auto most = static_cast<size_t>(job.options.most_samples);
+    if (most > 0 && most < calibration.samples.size()) calibration.samples.resize(most);
   }
   std::optional<Rotation> rotation;
   if (job.recipe.rotate != RotateMode::kNone)

@@ -7,6 +7,7 @@
 
 #include "compress/calibration.h"
 #include "compress/recipe.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "model/config.h"
@@ -19,6 +20,8 @@ struct QuantizeOptions {
   std::vector<std::string> keep = {};               // REGEX=SCHEME (layer_plan.h)
   RecipeOptions recipe = {};                        // method, smoothing, rotation
   std::string calibration = {};                     // a calibration folder; empty: none
+  int64_t most_samples = 0;                         // of it, the first ones; 0: all
+  core::Json choice = nullptr;                      // for octavo.json: why this recipe
   std::string sensitivity = {};                     // a document for mixed:BITS; empty: measured
   int threads = 0;                                  // 0: one for each core
   uint64_t max_shard_bytes = uint64_t{5000000000};  // as Hugging Face cuts its files
