@@ -5,7 +5,8 @@ lose their tags, punctuation moves to its word.
 The held-out selection of the demo is the beginning of the first file of each of the 15 genres (ca01, cb01, ... cr01), up
 to WORDS words each, cut at a paragraph.  The other 485 files are left for calibration and are never scored.
 
-Usage: brown_text.py PACKAGE_FOLDER WORDS > heldout.txt"""
+Usage: brown_text.py PACKAGE_FOLDER WORDS > heldout.txt
+       brown_text.py PACKAGE_FOLDER --genre LETTERS > genre.txt      (every file of these genres, whole)"""
 import pathlib
 import re
 import sys
@@ -50,7 +51,15 @@ def beginning(tagged, limit):
     return taken
 
 
+def genre_text(folder, genres):
+    files = sorted(f for genre in genres for f in folder.glob(f"c{genre}[0-9][0-9]"))
+    return "\n\n".join(p for f in files for p in paragraphs(f.read_text("utf-8")))
+
+
 def main():
+    if len(sys.argv) == 4 and sys.argv[2] == "--genre" and set(sys.argv[3]) <= set(GENRES):
+        print(genre_text(pathlib.Path(sys.argv[1]), sys.argv[3]))
+        return
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     folder, limit = pathlib.Path(sys.argv[1]), int(sys.argv[2])

@@ -46,6 +46,7 @@ Status ReadTokens(const std::string& path, int64_t context, int64_t vocab_size, 
   if (offsets.size() != out.places.size() + 1 || offsets.front() != 0 || offsets.back() != total) {
     return Invalid("'offsets' must have one entry more than 'places', from 0 to the tokens' end");
   }
+  if (out.places.empty()) return Invalid("holds no sample");
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
     const int64_t begin = offsets[i];
     const int64_t end = offsets[i + 1];

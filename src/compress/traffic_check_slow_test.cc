@@ -1,7 +1,8 @@
 // The figures of docs/calibration.md: false alarms over 2,000 splits of one pool, and how often
 // other traffic is caught and rightly named. Needs OCTAVO_DEMO, the folder of `./dev demo`: its
-// tokenizer and its Brown text. With OCTAVO_TEXTS, a folder that holds gsm8k.train.jsonl and
-// wikitext2.valid.txt, the same on questions of arithmetic against articles.
+// tokenizer, its Brown text and, in genres/, that of two of its genres. With OCTAVO_TEXTS, a folder
+// that holds gsm8k.train.jsonl and wikitext2.valid.txt, also on questions of arithmetic against
+// articles.
 #include <cstdio>
 #include <cstdlib>
 
@@ -25,6 +26,7 @@ class TrafficCheckSlow : public ::testing::Test {
   static void SetUpTestSuite() {
     const char* demo = std::getenv("OCTAVO_DEMO");
     ASSERT_NE(demo, nullptr) << "set OCTAVO_DEMO to the folder of `./dev demo`";
+    demo_ = demo;
     tokenizer_ = new text::Tokenizer(text::Tokenizer::Load(std::string(demo) + "/base").value());
     // Sentences.
     std::string brown = core::ReadFile(std::string(demo) + "/heldout.txt").value();
@@ -34,6 +36,14 @@ class TrafficCheckSlow : public ::testing::Test {
     AddPieces(*tokenizer_, brown, 1, *prose_);
     std::erase_if(*prose_, [](const SampledPrompt& p) { return p.written.size() < 40; });
     code_ = new PromptPool(CodePool(*tokenizer_, std::string(OCTAVO_SOURCE_DIR) + "/src"));
+  }
+
+  // Those of a text that are long enough to be prompts.
+  static PromptPool Paragraphs(const std::string& path) {
+    PromptPool out;
+    AddPieces(*tokenizer_, core::ReadFile(path).value(), 1, out);
+    std::erase_if(out, [](const SampledPrompt& p) { return p.written.size() < 60; });
+    return out;
   }
 
   static TrafficReport Compare(const PromptPool& calibration, const PromptPool& traffic,
@@ -96,6 +106,7 @@ class TrafficCheckSlow : public ::testing::Test {
     EXPECT_GE(mixtures, kMixtures * 8 / 10) << name;
   }
 
+  static inline std::string demo_;
   static inline text::Tokenizer* tokenizer_ = nullptr;
   static inline PromptPool* prose_ = nullptr;
   static inline PromptPool* code_ = nullptr;
@@ -119,19 +130,21 @@ TEST_F(TrafficCheckSlow, AnotherScriptIsCaught) {
   IsCaught("Latin, traffic of Cyrillic", *prose_, InCyrillic(*tokenizer_, *prose_), "script");
 }
 
-TEST_F(TrafficCheckSlow, QuestionsAndArticlesAreCaught) {
+TEST_F(TrafficCheckSlow, AnotherGenreIsCaught) {
+  const PromptPool fiction = Paragraphs(demo_ + "/genres/fiction.txt");
+  const PromptPool science = Paragraphs(demo_ + "/genres/science.txt");
+  FalseAlarms("science", science);
+  IsCaught("fiction, traffic of science", fiction, science, "tokens");
+  IsCaught("science, traffic of fiction", science, fiction, "tokens");
   const char* texts = std::getenv("OCTAVO_TEXTS");
-  if (texts == nullptr) GTEST_SKIP() << "OCTAVO_TEXTS is not set";
+  if (texts == nullptr) return;
   PromptPool questions;
   const std::string gsm8k = core::ReadFile(std::string(texts) + "/gsm8k.train.jsonl").value();
   for (const eval::PromptLine& line : eval::SplitPromptLines(gsm8k)) {
     const core::Json json = core::ParseJson(line.text).value();
     AddPrompt(*tokenizer_, core::GetString(json, "question").value(), questions);
   }
-  PromptPool articles;
-  AddPieces(*tokenizer_, core::ReadFile(std::string(texts) + "/wikitext2.valid.txt").value(), 1,
-            articles);
-  std::erase_if(articles, [](const SampledPrompt& p) { return p.written.size() < 60; });
+  const PromptPool articles = Paragraphs(std::string(texts) + "/wikitext2.valid.txt");
   FalseAlarms("articles", articles);
   IsCaught("questions, traffic of articles", questions, articles, "tokens");
   IsCaught("articles, traffic of questions", articles, questions, "tokens");
