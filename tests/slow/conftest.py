@@ -23,7 +23,13 @@ ARTIFACTS = {
     "w8a16-g64": ["--scheme", "w8a16-g64"],
     "w8a8": ["--scheme", "w8a8"],
     "w8a8-head8": ["--scheme", "w8a8", "--head", "8"],
+    "w8a8-smooth": ["--scheme", "w8a8", "--smooth", "auto", "--calibration", CALIBRATION],
+    "w8a8-rotate": ["--scheme", "w8a8", "--rotate", "fold", "--method", "gptq", "--calibration", CALIBRATION],
+    "w8a8-keep": ["--scheme", "w8a8", "--keep", "down_proj=16"],
+    "w8a8-static": ["--scheme", "w8a8-static", "--keep", "down_proj=w8a8", "--rotate", "fold", "--method", "gptq",
+                    "--calibration", CALIBRATION],
     "w4a16-g32": ["--scheme", "w4a16-g32"],
+    "w4a16-g32-awq": ["--scheme", "w4a16-g32", "--smooth", "awq", "--method", "gptq", "--calibration", CALIBRATION],
 }
 
 
@@ -70,7 +76,7 @@ def artifact(base):
         """Of text behind the windows that perplexities are measured on."""
         if CALIBRATION not in made:
             made[CALIBRATION] = base.parent / "calibration"
-            octavo("calibrate", base, "--text", TEXT, "--skip-tokens", (CHUNKS + 1) * CONTEXT, "--context", CONTEXT,
+            octavo("calibrate", base, "--text", TEXT, "--skip-tokens", (CHUNKS + 1) * CONTEXT, "--context", 256,
                    "--samples", 32, "--out", made[CALIBRATION])
         return made[CALIBRATION]
 
