@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace octavo::format {
 namespace {
@@ -94,7 +95,13 @@ void PackRow(std::span<const int8_t> codes, int bits, std::span<int32_t> words) 
                PackedWords(static_cast<int64_t>(codes.size()), bits));
   const size_t per_word = 32U / static_cast<unsigned>(bits);
   const int offset = 1 << (bits - 1);
-  for (size_t w = 0; w < words.size(); ++w) {
+  size_t w = 0;
+  // Adding 128 to a byte turns its highest bit around; four of them lie as they do in the word.
+  for (; bits == 8 && (w + 1) * per_word <= codes.size(); ++w) {
+    std::memcpy(&words[w], codes.data() + w * per_word, sizeof(words[w]));
+    words[w] ^= static_cast<int32_t>(0x80808080U);
+  }
+  for (; w < words.size(); ++w) {
     uint32_t word = 0;
     const size_t end = std::min(codes.size(), (w + 1) * per_word);
     for (size_t i = w * per_word; i < end; ++i) {

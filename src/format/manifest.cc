@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/bytes.h"
 #include "core/hash.h"
+#include "core/thread_pool.h"
 #include "core/version.h"
 #include "format/confined_path.h"
 
@@ -24,15 +26,27 @@ std::string Shown(const std::string& path) {
 // SHA-256 of each file of a model: those that lie in the folder itself and are not hidden, which
 // download tools and file managers leave behind.
 core::Result<std::map<std::string, std::string>> HashFiles(const std::string& folder) {
-  OCTAVO_TRY(const auto names, core::ListFolder(folder));
-  std::map<std::string, std::string> files;
+  OCTAVO_TRY(std::vector<std::string> names, core::ListFolder(folder));
+  std::erase_if(names, [&](const std::string& name) {
+    return name.front() == '.' || name == kManifestName ||
+           core::FolderExists(core::JoinPath(folder, name));
+  });
   for (const std::string& name : names) {
     const std::string path = core::JoinPath(folder, name);
-    if (name.front() == '.' || name == kManifestName || core::FolderExists(path)) continue;
     if (!core::FileExists(path)) {
       return core::Invalid(Shown(path) + ": is no regular file; remove it from the model folder");
     }
-    OCTAVO_TRY(files[name], core::Sha256File(path));
+  }
+  // A hash is computed from front to back, so that threads can only share out the files.
+  std::vector<core::Result<std::string>> hashes(names.size(), std::string());
+  core::ThreadPool pool;
+  pool.ParallelFor(static_cast<int64_t>(names.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      hashes[i] = core::Sha256File(core::JoinPath(folder, names[i]));
+  });
+  std::map<std::string, std::string> files;
+  for (size_t i = 0; i < names.size(); ++i) {
+    OCTAVO_TRY(files[names[i]], std::move(hashes[i]));
   }
   return files;
 }
