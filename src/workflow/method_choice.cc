@@ -81,8 +81,13 @@ core::Result<double> Divergence(const std::string& model_dir, const std::string&
   }
   std::vector<eval::StreamedText> texts;
   for (size_t i = 0; i < samples.size(); ++i) texts.push_back({&specs[i], samples[i]});
+  // Told as one step: a line for each sample would bury the figures.
+  progress.Begin("compare with the 16-bit model", static_cast<int64_t>(samples.size()), "samples");
   OCTAVO_TRY(const std::vector<eval::TextScores> scores,
-             eval::ScoreTextsStreamed(&baseline, candidate, texts, {}, pool, progress, cancel));
+             eval::ScoreTextsStreamed(&baseline, candidate, texts, {}, pool, core::SilentProgress(),
+                                      cancel));
+  progress.Advance(static_cast<int64_t>(samples.size()));
+  progress.End();
   OCTAVO_RETURN_IF_ERROR(cancel.Check());
   double sum = 0;
   int64_t tokens = 0;
