@@ -56,10 +56,6 @@ core::Result<std::span<const Form>> FormsOf(const std::string& scheme_name) {
                                  : std::span<const Form>(kWeightOnly8);
 }
 
-bool Same(const RecipeOptions& a, const RecipeOptions& b) {
-  return a.method == b.method && a.smooth == b.smooth && a.rotate == b.rotate && a.clip == b.clip;
-}
-
 // Mean KL divergence of `candidate` from `model_dir` over the samples.
 core::Result<double> Divergence(const std::string& model_dir, const std::string& candidate_dir,
                                 std::span<const std::vector<int32_t>> samples, int threads,
@@ -126,8 +122,9 @@ core::Result<std::vector<RecipeOptions>> MethodCandidates(
     if (recipe.smooth == "none") recipe.smooth = form.smooth;
     if (recipe.rotate == "none") recipe.rotate = form.rotate;
     if (recipe.clip.empty()) recipe.clip = form.clip;
+    // What the user asked for may make one of two.
     if (std::none_of(out.begin(), out.end(),
-                     [&](const auto& other) { return Same(recipe, other); }))
+                     [&](const auto& other) { return Describe(other) == Describe(recipe); }))
       out.push_back(std::move(recipe));
   }
   return out;
