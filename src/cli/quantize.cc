@@ -107,7 +107,7 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                                                    context.progress, context.cancel));
   }
   const compress::QuantizeSummary& summary = result.summary;
-  OCTAVO_TRY(const std::vector<std::string> notes, format::ArtifactLoaderNotes(out));
+  OCTAVO_TRY(const std::vector<std::string> loader_notes, format::ArtifactLoaderNotes(out));
   const double ratio = static_cast<double>(summary.weights_bytes) /
                        static_cast<double>(std::max<int64_t>(summary.base_weights_bytes, 1));
   if (a.json) {
@@ -125,7 +125,8 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                             ? core::Json()
                             : core::Json(std::string(eval::VerdictName(result.verdict)))},
                {"raised", result.raised},
-               {"loader_notes", notes},
+               {"notes", summary.notes},
+               {"loader_notes", loader_notes},
                {"seconds", watch.Seconds()}});
   } else {
     Print(fmt::format("{}: {}, {} linear layers, {} of {} ({:.1f}%), digest {:.12}\n", out,
@@ -133,7 +134,8 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
                       core::HumanBytes(static_cast<uint64_t>(summary.weights_bytes)),
                       core::HumanBytes(static_cast<uint64_t>(summary.base_weights_bytes)),
                       100 * ratio, summary.digest));
-    for (const std::string& note : notes) Print("  " + note + "\n");
+    for (const std::string& note : summary.notes) Print("  " + note + "\n");
+    for (const std::string& note : loader_notes) Print("  " + note + "\n");
   }
   if (a.until_gate.empty()) return Exit::kDone;
   if (!a.json) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "compress/group_smoothing.h"
+#include "compress/static_scale.h"
 #include "quant/gptq.h"
 #include "quant/output_error.h"
 #include "quant/refine.h"
@@ -73,28 +74,6 @@ core::Status RoundGroup(const std::vector<DenseLinear*>& linears, const tensor::
   return {};
 }
 
-// The scale of static activations: the largest magnitude that was seen, or a smaller one that clips
-// a few and rounds all others more finely, whichever has the least squared error on the sample.
-float StaticScale(const InputStats& stats) {
-  const float absmax = *std::max_element(stats.absmax.begin(), stats.absmax.end());
-  if (!(absmax > 0)) return 1.0F;
-  float best = absmax / 127.0F;
-  double least = std::numeric_limits<double>::infinity();
-  for (int step = 100; step >= 5; --step) {
-    const float scale = absmax * static_cast<float>(step) / 100.0F / 127.0F;
-    double error = 0;
-    for (const float x : stats.sample) {
-      const float code = std::clamp(std::nearbyint(x / scale), -127.0F, 127.0F);
-      const double miss = static_cast<double>(x) - static_cast<double>(code * scale);
-      error += miss * miss;
-    }
-    if (error >= least) continue;
-    least = error;
-    best = scale;
-  }
-  return best;
-}
-
 }  // namespace
 
 core::Result<QuantizedBlock> QuantizeBlock(BlockTensors block, StatsCollector* stats,
@@ -123,9 +102,12 @@ core::Result<QuantizedBlock> QuantizeBlock(BlockTensors block, StatsCollector* s
     OCTAVO_RETURN_IF_ERROR(RoundGroup(linears, scheme, inputs, recipe, pool, codes, report)
                                .Context(fmt::format("block {}", layer)));
     if (scheme.activations == tensor::Activations::kStaticPerTensor) {
-      const float scale = StaticScale(*inputs);
-      for (tensor::QuantizedTensor& matrix : codes) matrix.input_scale = scale;
-      report.json["input_scale"] = scale;
+      const StaticScale chosen =
+          ChooseStaticScale(*std::max_element(inputs->absmax.begin(), inputs->absmax.end()),
+                            inputs->sample, static_cast<int64_t>(inputs->absmax.size()));
+      for (tensor::QuantizedTensor& matrix : codes) matrix.input_scale = chosen.scale;
+      report.json["input_scale"] = chosen.scale;
+      report.json["static_cost"] = chosen.cost();
     }
     if (inputs != nullptr) inputs->moments.reset();
     core::Json& told = out.report[std::string(FusedGroupName(group))];

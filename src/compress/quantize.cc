@@ -16,6 +16,7 @@
 #include "compress/plain_rounding.h"
 #include "compress/sensitivity.h"
 #include "compress/sharded_writer.h"
+#include "compress/static_scale.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/thread_pool.h"
@@ -223,9 +224,11 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
                  store, job.pool, job.progress, job.cancel));
   OCTAVO_TRY(const uint64_t bytes, WriteFromBlocks(job, ends, store, out.staging()));
   summary.weights_bytes = static_cast<int64_t>(bytes);
-  core::Json blocks = core::Json::array();
-  for (int64_t layer = 0; layer < job.config.layers; ++layer) blocks.push_back(store.Report(layer));
-  details["blocks"] = std::move(blocks);
+  std::vector<core::Json> reports;
+  for (int64_t layer = 0; layer < job.config.layers; ++layer)
+    reports.push_back(store.Report(layer));
+  summary.notes = StaticNotes(reports);
+  details["blocks"] = std::move(reports);
   core::Json config =
       PlannedConfig(job.source.config(), job.plan, job.config.layers, ends.untied());
   if (rotation && rotation->inner) {

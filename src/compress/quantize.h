@@ -38,6 +38,7 @@ struct QuantizeSummary {
   int64_t layers = 0;  // linear layers that were quantized
   int64_t base_weights_bytes = 0;
   int64_t weights_bytes = 0;
+  std::vector<std::string> notes;  // what the user should know of it, a sentence each
 };
 
 // Quantizes q, k, v, o, gate, up and down of each block of `model_dir`; embeddings and norms stay

@@ -1,0 +1,36 @@
+// The scale of static activations: one number for a whole layer, chosen before any request is seen.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+
+namespace octavo::compress {
+
+struct StaticScale {
+  float scale = 1.0F;          // a code's worth; inputs beyond 127 codes are clipped
+  double error = 0;            // squared, over the sample, with this scale
+  double per_token_error = 0;  // the same with a scale of its own for each row
+  // How many times the error of per-token scales a static one costs; 1 when neither costs any.
+  double cost() const;
+};
+
+// absmax: the largest magnitude of all rows; sample: [rows, k] f32 of them, finite. The scale
+// reaches to absmax, or clips a few and rounds all others more finely, whichever has the least
+// squared error on the sample (a grid of 96 steps down to a twentieth). A layer of zeros has
+// scale 1.
+StaticScale ChooseStaticScale(float absmax, std::span<const float> sample, int64_t k);
+
+// A cost from which a layer is named to the user: single tokens that are far larger than all others
+// (the first one of a sequence, mostly) leave the others only a few codes. Layers without any have
+// costs of 1 to 5.
+inline constexpr double kDearStaticCost = 20;
+
+// What to tell of an artifact's static layers; reports: of its blocks, as QuantizeBlock makes them.
+// Empty when no layer is dear.
+std::vector<std::string> StaticNotes(const std::vector<core::Json>& reports);
+
+}  // namespace octavo::compress
