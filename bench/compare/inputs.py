@@ -6,7 +6,7 @@ import dummy_gguf
 from peers import run_program
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCHEMES = {"w8a8": ["--scheme", "w8a8", "--head", "8"], "w8a8-head16": ["--scheme", "w8a8"], "w8a16": ["--scheme", "w8a16"]}
+SCHEMES = {"w8a8": ["--scheme", "w8a8", "--head", "8"], "w8a16": ["--scheme", "w8a16"]}
 
 
 class Inputs:

@@ -24,14 +24,14 @@ def prefill(octavo, llama, vllm, inputs):
 
 def batch(octavo, llama, vllm, inputs):
     yield octavo.bench("octavo w8a8", inputs.smollm2_quantized("w8a8"), BATCH)
-    yield from vllm.sequences("vLLM W8A8", inputs.smollm2_quantized("w8a8-head16"), BATCH)
+    yield from vllm.sequences("vLLM W8A8", inputs.smollm2_quantized("w8a8"), BATCH)
     yield from llama.sequences("llama.cpp Q8_0", inputs.smollm2_gguf("Q8_0"), BATCH)
 
 
 def prompts(octavo, llama, vllm, inputs):
     yield octavo.bench("octavo w8a8", inputs.smollm2_quantized("w8a8"), [PROMPTS])
     yield octavo.bench("octavo w8a16 bf16", inputs.smollm2_quantized("w8a16"), [PROMPTS], compute="bf16")
-    yield from vllm.sequences("vLLM W8A8", inputs.smollm2_quantized("w8a8-head16"), [PROMPTS])
+    yield from vllm.sequences("vLLM W8A8", inputs.smollm2_quantized("w8a8"), [PROMPTS])
     yield from vllm.sequences("vLLM BF16", inputs.smollm2(), [PROMPTS])
     yield from llama.sequences("llama.cpp Q8_0", inputs.smollm2_gguf("Q8_0"), [PROMPTS])
 
