@@ -14,17 +14,6 @@ int64_t Grain(int64_t k) {
   return std::max<int64_t>(1, 16384 / k);
 }
 
-// The codes of one row without the 128, and the sums of `sum_inputs` of them.
-void SignCodes(const std::byte* codes, int64_t count, int64_t sum_inputs, std::byte* to,
-               int32_t* sums) {
-  for (int64_t i = 0; i < count; ++i) to[i] = codes[i] ^ std::byte{128};
-  for (int64_t i = 0; i < count; i += sum_inputs) {
-    int32_t sum = 0;
-    for (int64_t j = i; j < i + sum_inputs; ++j) sum += static_cast<int8_t>(to[j]);
-    *sums++ = sum;
-  }
-}
-
 // A row of `bytes` bytes into its place in tiles: 64 of them in each, the rest of the last
 // `padding`.
 void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to) {
@@ -160,8 +149,9 @@ void Activations::AssignCodes(const float* x, const InputOptions& options, core:
         }
         std::memset(row + k_, kZeroCode, static_cast<size_t>(stride - k_));
         if (sum_inputs_ == 0) continue;
-        SignCodes(row, k_, sum_inputs_, room.signed_data + code_row * stride_bytes_,
-                  room.sums + code_row * sums_stride());
+        table.sign_codes(reinterpret_cast<const uint8_t*>(row), k_, sum_inputs_,
+                         reinterpret_cast<int8_t*>(room.signed_data + code_row * stride_bytes_),
+                         room.sums + code_row * sums_stride());
       }
     }
   });

@@ -187,8 +187,12 @@ TEST(MatMul, GroupsOfEveryTableEqualTheDefinition) {
   for (int trial = 0; trial < 600; ++trial) {
     const int bits = trial % 2 == 0 ? 4 : 8;
     const int64_t n = 1 + static_cast<int64_t>(random.Below(150));
-    const int64_t group = 16 * (1 + static_cast<int64_t>(random.Below(trial % 50 == 0 ? 60 : 8)));
-    const int64_t groups = 1 + static_cast<int64_t>(random.Below(6));
+    // Some groups are too large to be taken apart, some so many that they are worked on in parts.
+    const bool many = trial % 25 < 2;
+    const int64_t group = 16 * (1 + static_cast<int64_t>(random.Below(many             ? 2
+                                                                      : trial % 50 < 4 ? 150
+                                                                                       : 8)));
+    const int64_t groups = 1 + static_cast<int64_t>(random.Below(many ? 80 : 6));
     if (bits == 8 && groups == 1) continue;  // one scale for each feature
     const int64_t rows = 1 + static_cast<int64_t>(random.Below(trial % 7 == 0 ? 150 : 14));
     constexpr tensor::DType kScales[] = {tensor::DType::kF32, tensor::DType::kF16,
@@ -806,6 +810,28 @@ TEST(Elementwise, SplitRowsOfEveryTableEqualTheDefinition) {
           value = value * kRadix + code;
         }
         EXPECT_NEAR(value * want_scale, x[static_cast<size_t>(i)], want_scale * 1.5);
+      }
+    }
+  }
+}
+
+TEST(Elementwise, SignedCodesOfEveryTableEqualTheDefinition) {
+  Random random(20);
+  for (const int64_t sum_inputs : {4, 12, 16, 20, 32, 100, 128}) {
+    for (const int64_t count : {1, 3, 40}) {
+      const int64_t n = count * sum_inputs;
+      std::vector<uint8_t> codes(static_cast<size_t>(n));
+      for (uint8_t& code : codes) code = static_cast<uint8_t>(1 + random.Below(255));
+      std::vector<int8_t> want(codes.size() + 1, 9);  // what lies behind stays
+      std::vector<int32_t> want_sums(static_cast<size_t>(count));
+      ScalarTable().sign_codes(codes.data(), n, sum_inputs, want.data(), want_sums.data());
+      EXPECT_EQ(want[0], codes[0] - 128);
+      for (const KernelTable* table : RunnableTables()) {
+        std::vector<int8_t> got(want.size(), 9);
+        std::vector<int32_t> got_sums(want_sums.size());
+        table->sign_codes(codes.data(), n, sum_inputs, got.data(), got_sums.data());
+        EXPECT_EQ(got, want) << table->isa << " " << sum_inputs;
+        EXPECT_EQ(got_sums, want_sums) << table->isa << " " << sum_inputs;
       }
     }
   }

@@ -145,6 +145,10 @@ struct KernelTable {
   // codes[i] = 128 + round half even(x[i] / scale), clamped to +-127 before the 128. x must be
   // finite, scale positive and finite.
   void (*quantize_row_by)(const float* x, int64_t n, float scale, uint8_t* codes);
+  // to[i] = codes[i] without the 128, sums[j] = the sum of the `sum_inputs` of them from
+  // j * sum_inputs on; n is a multiple of sum_inputs.
+  void (*sign_codes)(const uint8_t* codes, int64_t n, int64_t sum_inputs, int8_t* to,
+                     int32_t* sums);
   // In place, for each `size` of n floats (a power of two that divides n) and steps s = 1, 2, 4,
   // ... below size: (x[i], x[i + s]) becomes (x[i] + x[i + s], x[i] - x[i + s]).
   void (*walsh_hadamard)(float* x, int64_t n, int64_t size);

@@ -43,9 +43,8 @@ inline KeyVec LoadKeys(const char* p) {
 inline IntVec DotKeys(IntVec sum, const KeyVec& w, int32_t four) {
   return DotCodes(sum, w, four ^ static_cast<int32_t>(0x80808080U));
 }
-inline IntVec RemoveSum(IntVec sum, int32_t) {
-  return sum;
-}
+// What DotKeys adds to a key.
+constexpr int32_t kKeySurplus = 0;
 
 // 32 registers: 24 sums, 4 weights and the broadcast input.
 constexpr int kTileRows = 6;

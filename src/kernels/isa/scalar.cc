@@ -209,6 +209,14 @@ void SplitRow(const float* x, int64_t n, uint8_t* codes, int64_t stride, float* 
   }
 }
 
+void SignCodes(const uint8_t* codes, int64_t n, int64_t sum_inputs, int8_t* to, int32_t* sums) {
+  for (int64_t i = 0; i < n; i += sum_inputs) sums[i / sum_inputs] = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    to[i] = static_cast<int8_t>(codes[i] - 128);
+    sums[i / sum_inputs] += to[i];
+  }
+}
+
 void QuantizeRowBy(const float* x, int64_t n, float scale, uint8_t* codes) {
   for (int64_t i = 0; i < n; ++i) {
     const float code = std::nearbyint(std::fmin(std::fmax(x[i] / scale, -127.0F), 127.0F));
@@ -285,6 +293,7 @@ const KernelTable kScalarTable = {
     QuantizeRow,
     SplitRow,
     QuantizeRowBy,
+    SignCodes,
     WalshHadamard,
     CombineSpans,
     {},
