@@ -46,7 +46,8 @@ core::Status CheckGroups(const std::string& name, int64_t k, const tensor::Schem
 
 // With the scales of the type of their weights; what F16 scales cannot hold is not known yet.
 core::Result<std::vector<RoundingItem>> ListItems(const format::ModelFolder& source,
-                                          const model::ModelConfig& config, const LayerPlan& plan) {
+                                                  const model::ModelConfig& config,
+                                                  const LayerPlan& plan) {
   const std::string head_weight = kHeadModule + std::string(kWeight);
   std::vector<RoundingItem> items;
   for (const std::string& name : source.tensor_names()) {

@@ -126,7 +126,7 @@ core::Status CopyBlock(const format::SafetensorsFile& file, format::SafetensorsW
 }
 
 core::Result<WrittenWeights> WriteFromBlocks(const Job& job, const ModelEnds& ends,
-                                       const BlockStore& store, const std::string& folder) {
+                                             const BlockStore& store, const std::string& folder) {
   std::vector<TensorGroup> groups = {ends.PlanFront()};
   for (int64_t layer = 0; layer < job.config.layers; ++layer) {
     OCTAVO_TRY(const auto file, format::SafetensorsFile::Open(store.BlockPath(layer)));
@@ -168,9 +168,8 @@ core::Result<QuantizeSummary> WriteFolder(const Job& job, const core::Json& conf
   }
   QuantizeSummary summary;
   summary.layers = static_cast<int64_t>(details["layers"].size());
-  OCTAVO_TRY(
-      const format::Manifest manifest,
-      format::WriteManifest(out.staging(), "artifact", std::move(details), weights.hashes));
+  OCTAVO_TRY(const format::Manifest manifest,
+             format::WriteManifest(out.staging(), "artifact", std::move(details), weights.hashes));
   OCTAVO_RETURN_IF_ERROR(out.Commit());
   summary.digest = format::ContentDigest(manifest);
   summary.scheme = job.scheme_name();
@@ -271,9 +270,8 @@ core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::
     return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
   OCTAVO_RETURN_IF_ERROR(in_source(CheckGroupSizes(source, config, plan)));
   const Job job{source, config, plan, recipe, options, pool, progress, cancel};
-  return recipe.walks_blocks() || plan.has_static()
-             ? QuantizeByBlocks(job, model_dir, out_dir)
-             : QuantizePlain(job, model_dir, out_dir);
+  return recipe.walks_blocks() || plan.has_static() ? QuantizeByBlocks(job, model_dir, out_dir)
+                                                    : QuantizePlain(job, model_dir, out_dir);
 }
 
 }  // namespace octavo::compress

@@ -1,6 +1,7 @@
 #include "compress/rounding_run.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,9 +13,9 @@ namespace {
 
 // Of the source: long enough to be worth handing from thread to thread, short enough that a few of
 // them take little memory.
-constexpr size_t kPieceBytes = size_t{16} << 20;
+constexpr size_t kPieceBytes = size_t{4} << 20;
 // Pieces that wait to be written.
-constexpr size_t kMostWaiting = 8;
+constexpr size_t kMostWaiting = 16;
 
 int64_t RowsOfPiece(const RoundingItem& item) {
   if (item.scheme.per_tensor) return item.view.shape[0];
@@ -58,8 +59,10 @@ core::Status RoundingRun::Finish() {
   return writing_.Finish();
 }
 
-core::Status RoundingRun::Append(std::vector<std::byte> bytes) {
-  return writing_.Add([this, bytes = std::move(bytes)] { return file_->Append(bytes); });
+template <typename T>
+core::Status RoundingRun::Append(std::vector<T> data) {
+  return writing_.Add(
+      [this, data = std::move(data)] { return file_->Append(std::as_bytes(std::span(data))); });
 }
 
 core::Status RoundingRun::Copy(const tensor::TensorView& tensor) {
@@ -101,9 +104,9 @@ core::Result<bool> RoundingRun::Round(const RoundingItem& item) {
                                                 core::Printable(item.name) + "'");
     }
     reader_.Pass(piece);
-    const tensor::QuantizedTensor& part = rounded.value();
+    tensor::QuantizedTensor& part = rounded.value();
     scales.insert(scales.end(), part.scales.begin(), part.scales.end());
-    OCTAVO_RETURN_IF_ERROR(Append(format::StoredCodes(part, item.scheme, pool_)));
+    OCTAVO_RETURN_IF_ERROR(Append(format::StoredCodes(std::move(part), item.scheme, pool_)));
     progress_.Advance(static_cast<int64_t>(piece.bytes.size()));
   }
   tensor::QuantizedTensor whole;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "compress/sharded_writer.h"
 #include "core/lane.h"
@@ -38,7 +39,8 @@ class RoundingRun {
   core::Status Finish();
 
  private:
-  core::Status Append(std::vector<std::byte> bytes);
+  template <typename T>
+  core::Status Append(std::vector<T> data);
   core::Status Copy(const tensor::TensorView& tensor);
   core::Result<bool> Round(const RoundingItem& item);
 

@@ -139,22 +139,23 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
       {Suffixed(module, ".weight_shape"), DType::kI64, {2}}};
 }
 
-std::vector<std::byte> StoredCodes(const QuantizedTensor& rows, const Scheme& scheme,
-                                   core::ThreadPool& pool) {
+std::vector<int8_t> StoredCodes(QuantizedTensor rows, const Scheme& scheme,
+                                core::ThreadPool& pool) {
+  if (!IsPacked(scheme)) return std::move(rows.codes);
   const auto k = static_cast<size_t>(rows.k);
-  const size_t row_bytes =
-      IsPacked(scheme) ? static_cast<size_t>(PackedWords(rows.k, rows.bits)) * sizeof(int32_t) : k;
-  std::vector<std::byte> out(static_cast<size_t>(rows.n) * row_bytes);
+  const auto row_words = static_cast<size_t>(PackedWords(rows.k, rows.bits));
+  const size_t row_bytes = row_words * sizeof(int32_t);
+  std::vector<int8_t> wider_or_narrower;
+  std::vector<int8_t>& out = row_bytes == k ? rows.codes : wider_or_narrower;
+  out.resize(static_cast<size_t>(rows.n) * row_bytes);
   pool.ParallelFor(rows.n, kRowsPerPiece, [&](int64_t begin, int64_t end) {
-    std::vector<int32_t> words(row_bytes / sizeof(int32_t));
+    std::vector<int32_t> words(row_words);
     for (auto n = static_cast<size_t>(begin); n < static_cast<size_t>(end); ++n) {
-      const std::span codes = std::span(rows.codes).subspan(n * k, k);
-      if (IsPacked(scheme)) PackRow(codes, rows.bits, words);
-      const void* from = IsPacked(scheme) ? static_cast<const void*>(words.data()) : codes.data();
-      std::memcpy(out.data() + n * row_bytes, from, row_bytes);
+      PackRow(std::span(rows.codes).subspan(n * k, k), rows.bits, words);
+      std::memcpy(out.data() + n * row_bytes, words.data(), row_bytes);
     }
   });
-  return out;
+  return std::move(out);
 }
 
 std::vector<std::byte> StoredRest(const QuantizedTensor& weight, const Scheme& scheme) {

@@ -99,8 +99,8 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
                                             tensor::DType scale_dtype);
 // The bytes of the first of them for the codes of some rows, which may be all; those of rows follow
 // each other in the file.
-std::vector<std::byte> StoredCodes(const tensor::QuantizedTensor& rows,
-                                   const tensor::Scheme& scheme, core::ThreadPool& pool);
+std::vector<int8_t> StoredCodes(tensor::QuantizedTensor rows, const tensor::Scheme& scheme,
+                                core::ThreadPool& pool);
 // The bytes of the others. The codes of `weight` are not looked at and may be missing. A scheme of
 // static activations needs weight.input_scale.
 std::vector<std::byte> StoredRest(const tensor::QuantizedTensor& weight,

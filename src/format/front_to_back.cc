@@ -10,9 +10,9 @@ namespace {
 
 // Enough that the disk always has work, little enough to be still in memory when it is used.
 constexpr size_t kAheadBytes = size_t{128} << 20;
-constexpr size_t kPieceBytes = size_t{16} << 20;
+constexpr size_t kPieceBytes = size_t{4} << 20;
 // Pieces that have passed and wait to be hashed.
-constexpr size_t kMostWaiting = 4;
+constexpr size_t kMostWaiting = 16;
 
 size_t OffsetIn(const core::MappedFile& map, const tensor::TensorView& view) {
   return static_cast<size_t>(view.bytes.data() - map.bytes().data());

@@ -24,8 +24,8 @@ struct Manifest {
 };
 
 // Hashes every file of `folder` (octavo.json, hidden files and subfolders left out: they are no
-// part of a model) and writes octavo.json beside them, atomically. Same folder, same bytes. Files in
-// `known` are not read: whoever read or wrote all of their bytes has hashed them.
+// part of a model) and writes octavo.json beside them, atomically. Same folder, same bytes. Files
+// in `known` are not read: whoever read or wrote all of their bytes has hashed them.
 core::Result<Manifest> WriteManifest(const std::string& folder, std::string kind,
                                      core::Json details, const FileHashes& known = {});
 core::Result<Manifest> ReadManifest(const std::string& folder);

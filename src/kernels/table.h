@@ -145,8 +145,8 @@ struct KernelTable {
   // codes[i] = 128 + round half even(x[i] / scale), clamped to +-127 before the 128. x must be
   // finite, scale positive and finite.
   void (*quantize_row_by)(const float* x, int64_t n, float scale, uint8_t* codes);
-  // out[i] = x[i], n numbers of 16 bits, as f32; returns the largest magnitude, which is infinite or
-  // NaN exactly when some x[i] is. x may be unaligned.
+  // out[i] = x[i], n numbers of 16 bits, as f32; returns the largest magnitude, which is infinite
+  // or NaN exactly when some x[i] is. x may be unaligned.
   float (*widen_f16)(const void* x, int64_t n, float* out);
   float (*widen_bf16)(const void* x, int64_t n, float* out);
   // In place, for each `size` of n floats (a power of two that divides n) and steps s = 1, 2, 4,

@@ -13,8 +13,8 @@ enum class Clip {
   kMse,   // the candidate of least squared error
 };
 
-// Clip::kNone for weights of this largest magnitude: absmax / 127 (or / 7), rounded to `scale_dtype`;
-// 1 where that is zero. absmax must be finite.
+// Clip::kNone for weights of this largest magnitude: absmax / 127 (or / 7), rounded to
+// `scale_dtype`; 1 where that is zero. absmax must be finite.
 float PlainScale(float absmax, int bits, tensor::DType scale_dtype);
 
 // The scale (rounded to `scale_dtype`) for weights that share one, codes of 8 or 4 bits. With

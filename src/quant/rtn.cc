@@ -48,8 +48,8 @@ float Widen(tensor::DType dtype, core::ByteSpan in, std::span<float> out) {
   return tensor::AbsMax(out);
 }
 
-// tensor::EncodeGroup by the kernel that encodes activations: rounding and clamping to whole numbers
-// may change places, so 4-bit codes are 8-bit ones clamped once more.
+// tensor::EncodeGroup by the kernel that encodes activations: rounding and clamping to whole
+// numbers may change places, so 4-bit codes are 8-bit ones clamped once more.
 void Encode(std::span<const float> weights, int bits, float scale, std::span<int8_t> codes) {
   auto* offset = reinterpret_cast<uint8_t*>(codes.data());
   kernels::ActiveTable().quantize_row_by(weights.data(), static_cast<int64_t>(weights.size()),
@@ -57,7 +57,7 @@ void Encode(std::span<const float> weights, int bits, float scale, std::span<int
   const uint8_t low = bits == 8 ? 128 - 127 : 128 - 8;
   const uint8_t high = bits == 8 ? 128 + 127 : 128 + 7;
   for (size_t i = 0; i < codes.size(); ++i)
-    offset[i] = std::min(std::max(offset[i], low), high) ^ uint8_t{128};
+    offset[i] = std::min(std::max(offset[i], low), high) ^ uint8_t { 128 };
 }
 
 tensor::QuantizedTensor Empty(const tensor::TensorView& weight, Rows rows, int bits,
@@ -139,12 +139,12 @@ core::Result<tensor::QuantizedTensor> RoundRows(const tensor::TensorView& weight
       const float absmax =
           Widen(weight.dtype, bytes.subspan(first / group * group_bytes, group_bytes), weights);
       if (!not_finite.Passes(n * out.k + static_cast<int64_t>(first), weights, absmax)) return;
-      const float scale = clip == Clip::kNone
-                              ? PlainScale(absmax, out.bits, scale_dtype)
-                              : ChooseScale(weights,
-                                            importance.empty() ? importance
-                                                               : importance.subspan(first, group),
-                                            out.bits, scale_dtype, clip);
+      const float scale =
+          clip == Clip::kNone
+              ? PlainScale(absmax, out.bits, scale_dtype)
+              : ChooseScale(weights,
+                            importance.empty() ? importance : importance.subspan(first, group),
+                            out.bits, scale_dtype, clip);
       Encode(weights, out.bits, scale, codes.subspan(first, group));
       *scales++ = scale;
     }

@@ -14,7 +14,8 @@
 namespace octavo::quant {
 
 // The type in which the scales of this matrix are stored (tensor::ScaleDType): F32 if some of its
-// rows would have it so by themselves. Looks at the weights only where it depends on them. weight: [N, K] F32, F16 or BF16.
+// rows would have it so by themselves. Looks at the weights only where it depends on them. weight:
+// [N, K] F32, F16 or BF16.
 tensor::DType ScaleDTypeFor(const tensor::TensorView& weight, const tensor::Scheme& scheme,
                             core::ThreadPool& pool);
 
