@@ -220,7 +220,7 @@ TEST(Quantize, ScalesThatF16CannotHoldAreF32AndTheRestOfTheFolderIsAsItWouldBe) 
     const bool small = std::ranges::any_of(
         modules, [&](const std::string& module) { return name.starts_with(module + "."); });
     if (small) {
-      if (name.ends_with("_scale")) EXPECT_EQ(got.dtype, tensor::DType::kF32);
+      EXPECT_TRUE(!name.ends_with("_scale") || got.dtype == tensor::DType::kF32) << name;
       continue;
     }
     EXPECT_EQ(got.dtype, want.dtype) << name;
@@ -241,10 +241,9 @@ TEST(Quantize, ABaseThatIsNotWhatItsManifestSaysIsRefusedAndNothingIsLeft) {
   const std::string base = HalfModel(temp / "base", {});
   ASSERT_TRUE(format::WriteManifest(base, "base", core::Json::object()).ok());
   ASSERT_TRUE(QuantizeTo(base, temp / "good").ok());
-  std::filesystem::remove(core::JoinPath(base, "model.safetensors"));
-  std::filesystem::remove(core::JoinPath(base, "generation_config.json"));
-  std::filesystem::copy(HalfModel(temp / "other", {"model.embed_tokens.weight"}), base,
-                        std::filesystem::copy_options::skip_existing);
+  const std::string other = HalfModel(temp / "other", {"model.embed_tokens.weight"});
+  std::filesystem::copy_file(other + "/model.safetensors", base + "/model.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
   const auto summary = QuantizeTo(base, temp / "out");
   ASSERT_FALSE(summary.ok());
   EXPECT_NE(summary.error().message().find("'model.safetensors' has another SHA-256"),
