@@ -1,13 +1,13 @@
 #include "compress/plain_rounding.h"
 
-#include <algorithm>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "compress/sharded_writer.h"
+#include "compress/rounding_run.h"
 #include "format/compressed_tensors.h"
 #include "format/weight_names.h"
 #include "kernels/packed_matrix.h"
@@ -17,25 +17,6 @@ namespace octavo::compress {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
-
-// One tensor of the source and what becomes of it.
-struct Item {
-  std::string name;
-  tensor::TensorView view;
-  std::string module;     // of a linear layer that is quantized; empty: copied
-  tensor::Scheme scheme;  // of that layer
-};
-
-struct Job {
-  const format::ModelFolder& source;
-  core::ThreadPool& pool;
-  core::Progress& progress;
-  const core::CancelToken& cancel;
-};
-
-int64_t Bytes(const Item& item) {
-  return static_cast<int64_t>(item.view.bytes.size());
-}
 
 // A linear layer of a block; lm_head is none.
 bool IsBlockLinear(const format::WeightName& name) {
@@ -63,12 +44,15 @@ core::Status CheckGroups(const std::string& name, int64_t k, const tensor::Schem
                                  sizes.empty() ? "no group size does" : "possible: " + sizes));
 }
 
-core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
-                                          const model::ModelConfig& config, const LayerPlan& plan) {
+// With the scales of the type of their weights; what F16 scales cannot hold is not known yet.
+core::Result<std::vector<RoundingItem>> ListItems(const format::ModelFolder& source,
+                                                  const model::ModelConfig& config,
+                                                  const LayerPlan& plan) {
   const std::string head_weight = kHeadModule + std::string(kWeight);
-  std::vector<Item> items;
+  std::vector<RoundingItem> items;
   for (const std::string& name : source.tensor_names()) {
-    Item item{name, *source.FindTensor(name), "", {}};
+    const tensor::TensorView& view = *source.FindTensor(name);
+    RoundingItem item{name, view, "", {}, view.dtype};
     const auto id = format::FindHfName(name);
     if (id && id->suffix == kWeight && IsBlockLinear(*id->name) && id->layer < config.layers) {
       const std::string module = name.substr(0, name.size() - kWeight.size());
@@ -83,40 +67,40 @@ core::Result<std::vector<Item>> ListItems(const format::ModelFolder& source,
     const std::string from =
         config.tied_embeddings ? kEmbeddingModule + std::string(kWeight) : head_weight;
     OCTAVO_RETURN_IF_ERROR(CheckLinear(source, from));
-    items.push_back({head_weight, *source.FindTensor(from), kHeadModule, *plan.head});
+    const tensor::TensorView& view = *source.FindTensor(from);
+    items.push_back({head_weight, view, kHeadModule, *plan.head, view.dtype});
   }
   return items;
 }
 
-core::Status CopyTensor(const Job& job, const Item& item, format::SafetensorsWriter& writer) {
-  constexpr size_t kPiece = size_t{64} << 20;
-  for (size_t at = 0; at < item.view.bytes.size(); at += kPiece) {
-    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-    const size_t bytes = std::min(kPiece, item.view.bytes.size() - at);
-    OCTAVO_RETURN_IF_ERROR(writer.Append(item.view.bytes.subspan(at, bytes)));
+std::vector<TensorGroup> PlanGroups(const std::vector<RoundingItem>& items) {
+  std::vector<TensorGroup> groups;
+  for (const RoundingItem& item : items) {
+    const tensor::Shape& shape = item.view.shape;
+    if (item.module.empty()) {
+      groups.push_back({{item.name, item.view.dtype, shape}});
+    } else {
+      groups.push_back(format::PlanQuantizedLinear(item.module, shape[0], shape[1], item.scheme,
+                                                   item.scale_dtype));
+    }
   }
-  return {};
+  return groups;
 }
 
-core::Status WriteItem(const Job& job, const Item& item, tensor::DType scale_dtype,
-                       format::SafetensorsWriter& writer) {
-  OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-  if (item.module.empty()) {
-    OCTAVO_RETURN_IF_ERROR(CopyTensor(job, item, writer));
-  } else {
-    auto quantized = item.scheme.per_tensor
-                         ? quant::RoundToNearestPerTensor(item.view, item.scheme.weight_bits,
-                                                          scale_dtype, job.pool)
-                         : quant::RoundToNearest(item.view, item.scheme, scale_dtype, job.pool);
-    if (!quantized.ok()) {
-      return std::move(quantized).error().Context(job.source.path() + ": tensor '" +
-                                                  core::Printable(item.name) + "'");
-    }
-    OCTAVO_RETURN_IF_ERROR(format::WriteQuantizedLinear(writer, quantized.value(), item.scheme));
+int64_t Bytes(std::span<const RoundingItem> items) {
+  int64_t bytes = 0;
+  for (const RoundingItem& item : items) bytes += static_cast<int64_t>(item.view.bytes.size());
+  return bytes;
+}
+
+// How many items were written, until one whose scales need another type.
+core::Result<size_t> WriteUntilMisfit(RoundingRun& run, std::span<const RoundingItem> items) {
+  for (size_t i = 0; i < items.size(); ++i) {
+    OCTAVO_TRY(const bool fits, run.Write(items[i]));
+    if (!fits) return i;
   }
-  job.source.DropPages(item.view);
-  job.progress.Advance(Bytes(item));
-  return {};
+  OCTAVO_RETURN_IF_ERROR(run.Finish());
+  return items.size();
 }
 
 }  // namespace
@@ -137,45 +121,41 @@ core::Status CheckGroupSizes(const format::ModelFolder& source, const model::Mod
   return {};
 }
 
-core::Result<uint64_t> WritePlainRounded(const format::ModelFolder& source,
-                                         const model::ModelConfig& config, const LayerPlan& plan,
-                                         const std::string& folder, uint64_t max_shard_bytes,
-                                         core::ThreadPool& pool, core::Progress& progress,
-                                         const core::CancelToken& cancel) {
-  const Job job{source, pool, progress, cancel};
-  OCTAVO_TRY(const std::vector<Item> items, ListItems(source, config, plan));
-  // The header of a file comes before its data, so the types of all scales are settled first.
-  int64_t linear_bytes = 0;
-  for (const Item& item : items) linear_bytes += item.module.empty() ? 0 : Bytes(item);
-  job.progress.Begin("choose scales", linear_bytes, "bytes");
-  std::vector<TensorGroup> groups;
-  std::vector<tensor::DType> scale_dtypes;
-  for (const Item& item : items) {
-    OCTAVO_RETURN_IF_ERROR(job.cancel.Check());
-    tensor::DType scale_dtype = item.view.dtype;
-    if (item.module.empty()) {
-      groups.push_back({{item.name, item.view.dtype, item.view.shape}});
-    } else {
-      scale_dtype = quant::ScaleDTypeFor(item.view, item.scheme, job.pool);
-      groups.push_back(format::PlanQuantizedLinear(item.module, item.view.shape[0],
-                                                   item.view.shape[1], item.scheme, scale_dtype));
-      job.source.DropPages(item.view);
-      job.progress.Advance(Bytes(item));
+core::Result<WrittenWeights> WritePlainRounded(const format::ModelFolder& source,
+                                               const model::ModelConfig& config,
+                                               const LayerPlan& plan, const std::string& folder,
+                                               uint64_t max_shard_bytes, core::ThreadPool& pool,
+                                               core::Progress& progress,
+                                               const core::CancelToken& cancel) {
+  OCTAVO_TRY(std::vector<RoundingItem> items, ListItems(source, config, plan));
+  format::FrontToBack reader(source);
+  // The header of a file comes before its data and holds the types of the scales. Looking at all
+  // weights first would read the source twice for the sake of the rare F16 model with rows so small
+  // that their scales are F32: such a model starts again once instead.
+  for (;;) {
+    ShardedWriter writer(folder, PlanGroups(items), max_shard_bytes);
+    size_t written = 0;
+    {
+      RoundingRun run(source, writer, reader, pool, progress, cancel);
+      progress.Begin("quantize", Bytes(items), "bytes");
+      OCTAVO_TRY(written, WriteUntilMisfit(run, items));
+      progress.End();
     }
-    scale_dtypes.push_back(scale_dtype);
+    if (written == items.size())
+      return WrittenWeights{writer.total_bytes(), writer.hashes(), reader.Finish()};
+    OCTAVO_RETURN_IF_ERROR(writer.Discard());
+    const auto rest = std::span(items).subspan(written);
+    progress.Begin("choose scales", Bytes(rest), "bytes");
+    for (RoundingItem& item : rest) {
+      OCTAVO_RETURN_IF_ERROR(cancel.Check());
+      reader.Approach(item.view);
+      if (!item.module.empty())
+        item.scale_dtype = quant::ScaleDTypeFor(item.view, item.scheme, pool);
+      reader.Pass(item.view);
+      progress.Advance(static_cast<int64_t>(item.view.bytes.size()));
+    }
+    progress.End();
   }
-  job.progress.End();
-  ShardedWriter writer(folder, std::move(groups), max_shard_bytes);
-  int64_t all_bytes = 0;
-  for (const Item& item : items) all_bytes += Bytes(item);
-  job.progress.Begin("quantize", all_bytes, "bytes");
-  for (size_t i = 0; i < items.size(); ++i) {
-    OCTAVO_TRY(format::SafetensorsWriter * file, writer.NextGroup());
-    OCTAVO_RETURN_IF_ERROR(WriteItem(job, items[i], scale_dtypes[i], *file));
-  }
-  OCTAVO_RETURN_IF_ERROR(writer.Finish());
-  job.progress.End();
-  return writer.total_bytes();
 }
 
 }  // namespace octavo::compress

@@ -8,6 +8,7 @@
 #include "core/progress.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
+#include "format/manifest.h"
 #include "format/model_folder.h"
 #include "model/config.h"
 
@@ -17,11 +18,18 @@ namespace octavo::compress {
 core::Status CheckGroupSizes(const format::ModelFolder& source, const model::ModelConfig& config,
                              const LayerPlan& plan);
 
-// Writes all weights below `folder` and returns their bytes.
-core::Result<uint64_t> WritePlainRounded(const format::ModelFolder& source,
-                                         const model::ModelConfig& config, const LayerPlan& plan,
-                                         const std::string& folder, uint64_t max_shard_bytes,
-                                         core::ThreadPool& pool, core::Progress& progress,
-                                         const core::CancelToken& cancel);
+struct WrittenWeights {
+  uint64_t bytes = 0;            // of all tensors
+  format::FileHashes hashes;     // of the weight files that were written
+  format::FileHashes of_source;  // of those that were read
+};
+
+// Writes all weights below `folder`, on `pool` and two threads more.
+core::Result<WrittenWeights> WritePlainRounded(const format::ModelFolder& source,
+                                               const model::ModelConfig& config,
+                                               const LayerPlan& plan, const std::string& folder,
+                                               uint64_t max_shard_bytes, core::ThreadPool& pool,
+                                               core::Progress& progress,
+                                               const core::CancelToken& cancel);
 
 }  // namespace octavo::compress

@@ -126,8 +126,8 @@ core::Status CopyBlock(const format::SafetensorsFile& file, format::SafetensorsW
   return {};
 }
 
-core::Result<uint64_t> WriteFromBlocks(const Job& job, const ModelEnds& ends,
-                                       const BlockStore& store, const std::string& folder) {
+core::Result<WrittenWeights> WriteFromBlocks(const Job& job, const ModelEnds& ends,
+                                             const BlockStore& store, const std::string& folder) {
   std::vector<TensorGroup> groups = {ends.PlanFront()};
   for (int64_t layer = 0; layer < job.config.layers; ++layer) {
     OCTAVO_TRY(const auto file, format::SafetensorsFile::Open(store.BlockPath(layer)));
@@ -154,47 +154,45 @@ core::Result<uint64_t> WriteFromBlocks(const Job& job, const ModelEnds& ends,
   }
   OCTAVO_RETURN_IF_ERROR(writer.Finish());
   job.progress.End();
-  return writer.total_bytes();
+  return WrittenWeights{writer.total_bytes(), writer.hashes(), {}};
 }
 
-core::Status WriteFolder(const Job& job, const core::Json& config, core::Json details,
-                         const std::string& model_dir, core::AtomicDirectory& out,
-                         QuantizeSummary& summary) {
+core::Result<QuantizeSummary> WriteFolder(const Job& job, const core::Json& config,
+                                          core::Json details, const std::string& model_dir,
+                                          const WrittenWeights& weights,
+                                          core::AtomicDirectory& out) {
   OCTAVO_RETURN_IF_ERROR(
       core::WriteFileAtomic(core::JoinPath(out.staging(), "config.json"), core::DumpJson(config)));
   for (const std::string& name : format::CompanionFiles(model_dir)) {
     OCTAVO_RETURN_IF_ERROR(
         core::CopyFileAtomic(core::JoinPath(model_dir, name), core::JoinPath(out.staging(), name)));
   }
+  QuantizeSummary summary;
   summary.layers = static_cast<int64_t>(details["layers"].size());
   OCTAVO_TRY(const format::Manifest manifest,
-             format::WriteManifest(out.staging(), "artifact", std::move(details)));
+             format::WriteManifest(out.staging(), "artifact", std::move(details), weights.hashes));
   OCTAVO_RETURN_IF_ERROR(out.Commit());
   summary.digest = format::ContentDigest(manifest);
   summary.scheme = job.scheme_name();
   summary.base_weights_bytes = job.source.weights_bytes();
-  return {};
-}
-
-core::Result<QuantizeSummary> QuantizePlain(const Job& job, const std::string& model_dir,
-                                            const std::string& out_dir,
-                                            const std::string& base_digest) {
-  QuantizeSummary summary;
-  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
-  OCTAVO_TRY(const uint64_t bytes,
-             WritePlainRounded(job.source, job.config, job.plan, out.staging(),
-                               job.options.max_shard_bytes, job.pool, job.progress, job.cancel));
-  summary.weights_bytes = static_cast<int64_t>(bytes);
-  const core::Json config =
-      PlannedConfig(job.source.config(), job.plan, job.config.layers, job.plan.head.has_value());
-  OCTAVO_RETURN_IF_ERROR(
-      WriteFolder(job, config, Details(job, base_digest, ""), model_dir, out, summary));
+  summary.weights_bytes = static_cast<int64_t>(weights.bytes);
   return summary;
 }
 
+core::Result<QuantizeSummary> QuantizePlain(const Job& job, const std::string& model_dir,
+                                            const std::string& out_dir) {
+  OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
+  OCTAVO_TRY(const WrittenWeights weights,
+             WritePlainRounded(job.source, job.config, job.plan, out.staging(),
+                               job.options.max_shard_bytes, job.pool, job.progress, job.cancel));
+  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir, weights.of_source));
+  const core::Json config =
+      PlannedConfig(job.source.config(), job.plan, job.config.layers, job.plan.head.has_value());
+  return WriteFolder(job, config, Details(job, base_digest, ""), model_dir, weights, out);
+}
+
 core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string& model_dir,
-                                               const std::string& out_dir,
-                                               const std::string& base_digest) {
+                                               const std::string& out_dir) {
   OCTAVO_RETURN_IF_ERROR(CheckFolds(job.config, job.recipe.rotate != RotateMode::kNone,
                                     job.recipe.smoothing != Smoothing::kNone));
   Calibration calibration;
@@ -209,8 +207,8 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
   const Rotation* rotates = rotation ? &*rotation : nullptr;
   OCTAVO_TRY(const ModelEnds ends,
              ModelEnds::Open(job.source, job.config, job.plan, rotates, job.pool));
+  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
   core::Json details = Details(job, base_digest, calibration.digest);
-  QuantizeSummary summary;
   // Claimed before the long work, so that a folder that may not be replaced is told at once.
   OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
   OCTAVO_TRY(BlockStore store, BlockStore::Open(out_dir, details));
@@ -222,13 +220,11 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
       WalkBlocks({job.source, job.config, job.plan, job.recipe, rotates, ends, calibration.samples,
                   job.options.max_states_bytes, job.needs_calibration()},
                  store, job.pool, job.progress, job.cancel));
-  OCTAVO_TRY(const uint64_t bytes, WriteFromBlocks(job, ends, store, out.staging()));
-  summary.weights_bytes = static_cast<int64_t>(bytes);
+  OCTAVO_TRY(const WrittenWeights weights, WriteFromBlocks(job, ends, store, out.staging()));
   std::vector<core::Json> reports;
   for (int64_t layer = 0; layer < job.config.layers; ++layer)
     reports.push_back(store.Report(layer));
-  summary.notes = StaticNotes(reports);
-  details["blocks"] = std::move(reports);
+  details["blocks"] = reports;
   core::Json config =
       PlannedConfig(job.source.config(), job.plan, job.config.layers, ends.untied());
   if (rotation && rotation->inner) {
@@ -236,7 +232,9 @@ core::Result<QuantizeSummary> QuantizeByBlocks(const Job& job, const std::string
         config["quantization_config"],
         {job.config.intermediate_size, InnerRotationSeed(job.recipe.seed)});
   }
-  OCTAVO_RETURN_IF_ERROR(WriteFolder(job, config, std::move(details), model_dir, out, summary));
+  OCTAVO_TRY(QuantizeSummary summary,
+             WriteFolder(job, config, std::move(details), model_dir, weights, out));
+  summary.notes = StaticNotes(reports);
   OCTAVO_RETURN_IF_ERROR(store.Remove());
   return summary;
 }
@@ -274,11 +272,9 @@ core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::
   if (!plan.quantizes())
     return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
   OCTAVO_RETURN_IF_ERROR(in_source(CheckGroupSizes(source, config, plan)));
-  OCTAVO_TRY(const std::string base_digest, format::FolderDigest(model_dir));
   const Job job{source, config, plan, recipe, options, pool, progress, cancel};
-  return recipe.walks_blocks() || plan.has_static()
-             ? QuantizeByBlocks(job, model_dir, out_dir, base_digest)
-             : QuantizePlain(job, model_dir, out_dir, base_digest);
+  return recipe.walks_blocks() || plan.has_static() ? QuantizeByBlocks(job, model_dir, out_dir)
+                                                    : QuantizePlain(job, model_dir, out_dir);
 }
 
 }  // namespace octavo::compress

@@ -42,8 +42,16 @@ std::string ShardedWriter::ShardName(size_t shard) const {
 
 core::Status ShardedWriter::CommitShard() {
   if (!writer_) return {};
-  OCTAVO_RETURN_IF_ERROR(writer_->Commit());
+  OCTAVO_TRY(hashes_[ShardName(shard_of_group_[next_group_ - 1])], writer_->Commit());
   writer_.reset();
+  return {};
+}
+
+core::Status ShardedWriter::Discard() {
+  writer_.reset();
+  for (const auto& [name, hash] : hashes_)
+    OCTAVO_RETURN_IF_ERROR(core::RemoveAll(core::JoinPath(folder_, name)));
+  hashes_.clear();
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "format/manifest.h"
 #include "format/safetensors.h"
 
 namespace octavo::compress {
@@ -26,6 +27,10 @@ class ShardedWriter {
   core::Result<format::SafetensorsWriter*> NextGroup();
   // After the last group: commits the last file and writes the index if there are several.
   core::Status Finish();
+  // Takes away all files so far, for another start.
+  core::Status Discard();
+  // SHA-256 of the finished weight files, by name.
+  const format::FileHashes& hashes() const { return hashes_; }
   // Of all tensors.
   uint64_t total_bytes() const { return total_bytes_; }
 
@@ -39,6 +44,7 @@ class ShardedWriter {
   uint64_t total_bytes_ = 0;
   size_t next_group_ = 0;
   std::optional<format::SafetensorsWriter> writer_;
+  format::FileHashes hashes_;
 };
 
 }  // namespace octavo::compress

@@ -10,6 +10,12 @@
 #include "core/staging.h"
 
 namespace octavo::core {
+namespace {
+
+// Of a file that has them, the disk begins to write: else it idles until Commit and that waits.
+constexpr uint64_t kWritebackBytes = uint64_t{32} << 20;
+
+}  // namespace
 
 AtomicFile::AtomicFile(std::string path, std::string temporary, int fd)
     : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
@@ -23,7 +29,8 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::move(other.temporary_)),
       fd_(std::exchange(other.fd_, -1)),
-      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+      size_bytes_(std::exchange(other.size_bytes_, 0)),
+      writing_bytes_(std::exchange(other.writing_bytes_, 0)) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   if (this != &other) {
@@ -32,6 +39,7 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
     temporary_ = std::move(other.temporary_);
     fd_ = std::exchange(other.fd_, -1);
     size_bytes_ = std::exchange(other.size_bytes_, 0);
+    writing_bytes_ = std::exchange(other.writing_bytes_, 0);
   }
   return *this;
 }
@@ -50,6 +58,12 @@ Status AtomicFile::Append(ByteSpan bytes) {
   OCTAVO_CHECK(fd_ >= 0);
   OCTAVO_RETURN_IF_ERROR(WriteAll(fd_, path_, bytes));
   size_bytes_ += bytes.size();
+  if (size_bytes_ - writing_bytes_ >= kWritebackBytes) {
+    // Only a hint: Commit waits for the disk and says what went wrong.
+    ::sync_file_range(fd_, static_cast<off_t>(writing_bytes_),
+                      static_cast<off_t>(size_bytes_ - writing_bytes_), SYNC_FILE_RANGE_WRITE);
+    writing_bytes_ = size_bytes_;
+  }
   return {};
 }
 

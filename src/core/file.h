@@ -69,6 +69,7 @@ class AtomicFile {
   std::string temporary_;
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
+  uint64_t writing_bytes_ = 0;  // the first ones, which the disk has been told to write
 };
 
 // A new folder that appears under its name only at Commit: everything is written below `staging()`

@@ -9,6 +9,8 @@
 namespace octavo::format {
 namespace {
 
+constexpr int64_t kRowsPerPiece = 16;
+
 using tensor::Activations;
 using tensor::DType;
 using tensor::QuantizedTensor;
@@ -137,6 +139,45 @@ std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, 
       {Suffixed(module, ".weight_shape"), DType::kI64, {2}}};
 }
 
+std::vector<int8_t> StoredCodes(QuantizedTensor rows, const Scheme& scheme,
+                                core::ThreadPool& pool) {
+  if (!IsPacked(scheme)) return std::move(rows.codes);
+  const auto k = static_cast<size_t>(rows.k);
+  const auto row_words = static_cast<size_t>(PackedWords(rows.k, rows.bits));
+  const size_t row_bytes = row_words * sizeof(int32_t);
+  std::vector<int8_t> wider_or_narrower;
+  std::vector<int8_t>& out = row_bytes == k ? rows.codes : wider_or_narrower;
+  out.resize(static_cast<size_t>(rows.n) * row_bytes);
+  pool.ParallelFor(rows.n, kRowsPerPiece, [&](int64_t begin, int64_t end) {
+    std::vector<int32_t> words(row_words);
+    for (auto n = static_cast<size_t>(begin); n < static_cast<size_t>(end); ++n) {
+      PackRow(std::span(rows.codes).subspan(n * k, k), rows.bits, words);
+      std::memcpy(out.data() + n * row_bytes, words.data(), row_bytes);
+    }
+  });
+  return std::move(out);
+}
+
+std::vector<std::byte> StoredRest(const QuantizedTensor& weight, const Scheme& scheme) {
+  OCTAVO_CHECK(!scheme.per_tensor ||
+               std::count(weight.scales.begin(), weight.scales.end(), weight.scales.front()) ==
+                   static_cast<std::ptrdiff_t>(weight.scales.size()));
+  const auto kept = std::span(weight.scales).first(scheme.per_tensor ? 1 : weight.scales.size());
+  std::vector<std::byte> out(kept.size() * tensor::DTypeSize(weight.scale_dtype));
+  tensor::ConvertFromFloat(kept, weight.scale_dtype, out);
+  const auto append = [&](core::ByteSpan bytes) {
+    out.insert(out.end(), bytes.begin(), bytes.end());
+  };
+  if (scheme.activations == Activations::kStaticPerTensor) {
+    OCTAVO_CHECK(weight.input_scale.has_value());
+    append(std::as_bytes(std::span(&*weight.input_scale, 1)));
+  } else if (IsPacked(scheme)) {
+    const int64_t shape[2] = {weight.n, weight.k};
+    append(std::as_bytes(std::span(shape)));
+  }
+  return out;
+}
+
 core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const QuantizedTensor& weight,
                                   const Scheme& scheme) {
   if (IsPacked(scheme)) {
@@ -150,20 +191,7 @@ core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const QuantizedTens
   } else {
     OCTAVO_RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(weight.codes))));
   }
-  OCTAVO_CHECK(!scheme.per_tensor ||
-               std::count(weight.scales.begin(), weight.scales.end(), weight.scales.front()) ==
-                   static_cast<std::ptrdiff_t>(weight.scales.size()));
-  const auto kept = std::span(weight.scales).first(scheme.per_tensor ? 1 : weight.scales.size());
-  std::vector<std::byte> scales(kept.size() * tensor::DTypeSize(weight.scale_dtype));
-  tensor::ConvertFromFloat(kept, weight.scale_dtype, scales);
-  OCTAVO_RETURN_IF_ERROR(writer.Append(scales));
-  if (scheme.activations == Activations::kStaticPerTensor) {
-    OCTAVO_CHECK(weight.input_scale.has_value());
-    return writer.Append(std::as_bytes(std::span(&*weight.input_scale, 1)));
-  }
-  if (!IsPacked(scheme)) return {};
-  const int64_t shape[2] = {weight.n, weight.k};
-  return writer.Append(std::as_bytes(std::span(shape)));
+  return writer.Append(StoredRest(weight, scheme));
 }
 
 core::Result<StoredLinear> StoredLinear::Open(const ModelFolder& folder, std::string_view module,

@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/pattern.h"
 #include "core/result.h"
+#include "core/thread_pool.h"
 #include "format/model_folder.h"
 #include "format/safetensors.h"
 #include "tensor/quant_spec.h"
@@ -96,6 +97,14 @@ class QuantizationConfig {
 std::vector<TensorPlan> PlanQuantizedLinear(std::string_view module, int64_t n, int64_t k,
                                             const tensor::Scheme& scheme,
                                             tensor::DType scale_dtype);
+// The bytes of the first of them for the codes of some rows, which may be all; those of rows follow
+// each other in the file.
+std::vector<int8_t> StoredCodes(tensor::QuantizedTensor rows, const tensor::Scheme& scheme,
+                                core::ThreadPool& pool);
+// The bytes of the others. The codes of `weight` are not looked at and may be missing. A scheme of
+// static activations needs weight.input_scale.
+std::vector<std::byte> StoredRest(const tensor::QuantizedTensor& weight,
+                                  const tensor::Scheme& scheme);
 // Appends them in that order. A scheme of static activations needs weight.input_scale.
 core::Status WriteQuantizedLinear(SafetensorsWriter& writer, const tensor::QuantizedTensor& weight,
                                   const tensor::Scheme& scheme);

@@ -475,5 +475,42 @@ TEST_F(QuantizedLinear, OtherTypesAndExtraTensorsAreRefused) {
             std::string::npos);
 }
 
+TEST_F(QuantizedLinear, CodesInPiecesAndTheRestAreTheBytesOfTheFile) {
+  core::ThreadPool pool(2);
+  for (const char* name : {"w8a16", "w4a16-g10", "w8a8", "w4a8-g10"}) {
+    for (const int64_t k : {40, 30}) {  // whole words or not
+      const Scheme scheme = tensor::ParseScheme(name).value();
+      QuantizedTensor weight;
+      weight.n = 37;
+      weight.k = k;
+      weight.bits = scheme.weight_bits;
+      weight.group_size = scheme.group_size == 0 ? k : scheme.group_size;
+      weight.scale_dtype = DType::kF16;
+      for (int64_t i = 0; i < weight.n * k; ++i)
+        weight.codes.push_back(static_cast<int8_t>(i * 5 % 15 - 7));
+      weight.scales.resize(static_cast<size_t>(weight.n * weight.groups()), 0.25F);
+      const auto folder = Write(weight, scheme);
+      ASSERT_TRUE(folder.ok()) << folder.error().message();
+      std::vector<std::byte> want;
+      for (const auto& [tensor, view] : folder.value().shards()[0].tensors())
+        want.insert(want.end(), view.bytes.begin(), view.bytes.end());
+      std::vector<std::byte> got;
+      for (const auto& [first, rows] : {std::pair{0, 20}, {20, 17}}) {
+        QuantizedTensor part = weight;
+        part.n = rows;
+        part.codes.assign(weight.codes.begin() + first * k,
+                          weight.codes.begin() + (first + rows) * k);
+        const std::vector<int8_t> codes = StoredCodes(std::move(part), scheme, pool);
+        const core::ByteSpan bytes = std::as_bytes(std::span(codes));
+        got.insert(got.end(), bytes.begin(), bytes.end());
+      }
+      weight.codes.clear();
+      const std::vector<std::byte> rest = StoredRest(weight, scheme);
+      got.insert(got.end(), rest.begin(), rest.end());
+      EXPECT_EQ(got, want) << name << " " << k;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace octavo::format

@@ -25,18 +25,22 @@ std::string Shown(const std::string& path) {
 
 // SHA-256 of each file of a model: those that lie in the folder itself and are not hidden, which
 // download tools and file managers leave behind.
-core::Result<std::map<std::string, std::string>> HashFiles(const std::string& folder) {
+core::Result<FileHashes> HashFiles(const std::string& folder, const FileHashes& known) {
   OCTAVO_TRY(std::vector<std::string> names, core::ListFolder(folder));
   std::erase_if(names, [&](const std::string& name) {
     return name.front() == '.' || name == kManifestName ||
            core::FolderExists(core::JoinPath(folder, name));
   });
+  FileHashes files;
   for (const std::string& name : names) {
     const std::string path = core::JoinPath(folder, name);
     if (!core::FileExists(path)) {
       return core::Invalid(Shown(path) + ": is no regular file; remove it from the model folder");
     }
+    const auto found = known.find(name);
+    if (found != known.end()) files.insert(*found);
   }
+  std::erase_if(names, [&](const std::string& name) { return known.contains(name); });
   // A hash is computed from front to back, so that threads can only share out the files.
   std::vector<core::Result<std::string>> hashes(names.size(), std::string());
   core::ThreadPool pool;
@@ -44,7 +48,6 @@ core::Result<std::map<std::string, std::string>> HashFiles(const std::string& fo
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
       hashes[i] = core::Sha256File(core::JoinPath(folder, names[i]));
   });
-  std::map<std::string, std::string> files;
   for (size_t i = 0; i < names.size(); ++i) {
     OCTAVO_TRY(files[names[i]], std::move(hashes[i]));
   }
@@ -91,9 +94,10 @@ core::Result<Manifest> ParseManifest(const Json& json) {
 
 }  // namespace
 
-core::Result<Manifest> WriteManifest(const std::string& folder, std::string kind, Json details) {
+core::Result<Manifest> WriteManifest(const std::string& folder, std::string kind, Json details,
+                                     const FileHashes& known) {
   Manifest manifest{std::move(kind), std::move(details), {}};
-  OCTAVO_TRY(manifest.files, HashFiles(folder));
+  OCTAVO_TRY(manifest.files, HashFiles(folder, known));
   const Json json = {{"schema", kManifestSchema},
                      {"octavo_version", core::kVersion},
                      {"kind", manifest.kind},
@@ -110,13 +114,14 @@ core::Result<Manifest> ReadManifest(const std::string& folder) {
   return ParseManifest(json).Context(Shown(path));
 }
 
-core::Status VerifyManifest(const std::string& folder, const Manifest& manifest) {
+core::Status VerifyManifest(const std::string& folder, const Manifest& manifest,
+                            const FileHashes& known) {
   const auto differs = [&](const std::string& name, std::string_view how) {
     return core::Invalid(
         fmt::format("{}: '{}' {} {}; the folder was changed after octavo wrote it, make it again",
                     Shown(folder), core::Printable(name), how, kManifestName));
   };
-  OCTAVO_TRY(const auto files, HashFiles(folder));
+  OCTAVO_TRY(const FileHashes files, HashFiles(folder, known));
   for (const auto& [name, hash] : manifest.files) {
     const auto found = files.find(name);
     if (found == files.end()) return differs(name, "is missing but listed in");
@@ -139,14 +144,14 @@ std::string ContentDigest(const Manifest& manifest) {
   return sha.Hex();
 }
 
-core::Result<std::string> FolderDigest(const std::string& folder) {
+core::Result<std::string> FolderDigest(const std::string& folder, const FileHashes& known) {
   if (core::FileExists(core::JoinPath(folder, kManifestName))) {
     OCTAVO_TRY(const Manifest manifest, ReadManifest(folder));
-    OCTAVO_RETURN_IF_ERROR(VerifyManifest(folder, manifest));
+    OCTAVO_RETURN_IF_ERROR(VerifyManifest(folder, manifest, known));
     return ContentDigest(manifest);
   }
   Manifest manifest;
-  OCTAVO_TRY(manifest.files, HashFiles(folder));
+  OCTAVO_TRY(manifest.files, HashFiles(folder, known));
   return ContentDigest(manifest);
 }
 

@@ -46,6 +46,17 @@ TEST_F(ManifestTest, SameFolderGivesSameBytes) {
   EXPECT_EQ(core::ReadFile(temp_ / kManifestName).value(), first);
 }
 
+TEST_F(ManifestTest, KnownHashesAreTakenForFilesThatAreThere) {
+  const FileHashes right = {{"a.txt", core::Sha256Hex("one")}, {"none.txt", core::Sha256Hex("")}};
+  EXPECT_EQ(FolderDigest(temp_.path(), right).value(), FolderDigest(temp_.path()).value());
+  const Manifest made = WriteManifest(temp_.path(), "base", {{"seed", 7}}, right).value();
+  EXPECT_EQ(made.files, Made().files);
+  EXPECT_TRUE(VerifyManifest(temp_.path(), made, right).ok());
+  const FileHashes wrong = {{"a.txt", core::Sha256Hex("two")}};
+  EXPECT_FALSE(VerifyManifest(temp_.path(), made, wrong).ok());
+  EXPECT_FALSE(FolderDigest(temp_.path(), wrong).ok());
+}
+
 TEST_F(ManifestTest, DigestNamesTheContent) {
   const std::string bare = FolderDigest(temp_.path()).value();
   const Manifest made = Made();

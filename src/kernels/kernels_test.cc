@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -775,6 +776,44 @@ TEST(Elementwise, EveryTableEqualsTheDefinition) {
       table->silu_mul(got.data(), y.data(), n, got.data());
       ExpectSameBits(got, want, std::string(table->isa) + " silu_mul");
     }
+  }
+}
+
+TEST(Elementwise, WideningOfEveryTableEqualsTheDefinition) {
+  constexpr int64_t kAll = 1 << 16;  // every number of 16 bits
+  std::vector<std::byte> bytes(2 * kAll + 1);
+  for (int64_t i = 0; i < kAll; ++i) {
+    const auto bits = static_cast<uint16_t>(i);
+    std::memcpy(bytes.data() + 1 + 2 * i, &bits, sizeof(bits));
+  }
+  const auto same = [](float a, float b) {
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) ||
+           (std::isnan(a) && std::isnan(b));
+  };
+  for (const KernelTable* table : RunnableTables()) {
+    for (const auto widen : {&KernelTable::widen_f16, &KernelTable::widen_bf16}) {
+      // From 1.5 on in steps that meet each remainder of 16, and all of them.
+      for (const auto& [first, n] : {std::pair<int64_t, int64_t>{0, kAll},
+                                     {0x3E00, 1},
+                                     {0x3E00, 15},
+                                     {0xBE00, 16},
+                                     {0x03F0, 33},
+                                     {0x7BFF, 1},
+                                     {0x7C00, 1}}) {
+        std::vector<float> want(static_cast<size_t>(n));
+        std::vector<float> got(static_cast<size_t>(n));
+        const std::byte* x = bytes.data() + 1 + 2 * first;
+        const float want_largest = (ScalarTable().*widen)(x, n, want.data());
+        const float got_largest = (table->*widen)(x, n, got.data());
+        EXPECT_TRUE(same(got_largest, want_largest)) << table->isa << " " << first << " " << n;
+        for (size_t i = 0; i < want.size(); ++i)
+          ASSERT_TRUE(same(got[i], want[i])) << table->isa << " " << first << " " << i;
+      }
+    }
+    float out = 0;
+    const uint16_t half = 0xC000;
+    EXPECT_EQ(table->widen_f16(&half, 1, &out), 2.0F);
+    EXPECT_EQ(out, -2.0F);
   }
 }
 

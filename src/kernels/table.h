@@ -149,6 +149,10 @@ struct KernelTable {
   // j * sum_inputs on; n is a multiple of sum_inputs.
   void (*sign_codes)(const uint8_t* codes, int64_t n, int64_t sum_inputs, int8_t* to,
                      int32_t* sums);
+  // out[i] = x[i], n numbers of 16 bits, as f32; returns the largest magnitude, which is infinite
+  // or NaN exactly when some x[i] is. x may be unaligned.
+  float (*widen_f16)(const void* x, int64_t n, float* out);
+  float (*widen_bf16)(const void* x, int64_t n, float* out);
   // In place, for each `size` of n floats (a power of two that divides n) and steps s = 1, 2, 4,
   // ... below size: (x[i], x[i + s]) becomes (x[i] + x[i + s], x[i] - x[i + s]).
   void (*walsh_hadamard)(float* x, int64_t n, int64_t size);

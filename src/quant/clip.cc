@@ -36,16 +36,22 @@ double SquaredError(std::span<const float> weights, std::span<const float> impor
 
 }  // namespace
 
+float PlainScale(float absmax, int bits, tensor::DType scale_dtype) {
+  const float scale = tensor::RoundToDType(absmax / (bits == 8 ? 127.0F : 7.0F), scale_dtype);
+  return scale == 0 ? 1.0F : scale;
+}
+
 float ChooseScale(std::span<const float> weights, std::span<const float> importance, int bits,
                   tensor::DType scale_dtype, Clip clip) {
   OCTAVO_CHECK(bits == 8 || bits == 4);
   OCTAVO_CHECK(importance.empty() || importance.size() == weights.size());
+  const float absmax = tensor::AbsMax(weights);
+  if (clip == Clip::kNone) return PlainScale(absmax, bits, scale_dtype);
   const float low = bits == 8 ? -127.0F : -8.0F;
   const float high = bits == 8 ? 127.0F : 7.0F;
-  const float largest = tensor::AbsMax(weights) / high;
+  const float largest = absmax / high;
   float best = tensor::RoundToDType(largest, scale_dtype);
   if (best == 0) return 1;
-  if (clip == Clip::kNone) return best;
 
   double least = SquaredError(weights, importance, low, high, best);
   const int parts = bits == 8 ? 100 : 80;

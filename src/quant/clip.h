@@ -13,6 +13,10 @@ enum class Clip {
   kMse,   // the candidate of least squared error
 };
 
+// Clip::kNone for weights of this largest magnitude: absmax / 127 (or / 7), rounded to
+// `scale_dtype`; 1 where that is zero. absmax must be finite.
+float PlainScale(float absmax, int bits, tensor::DType scale_dtype);
+
 // The scale (rounded to `scale_dtype`) for weights that share one, codes of 8 or 4 bits. With
 // Clip::kMse it is absmax / 127 (or / 7) times the factor among 1, 0.99, ..., 0.8 (4 bits: 1,
 // 79/80, ..., 40/80) of least sum over i of importance[i] * (weights[i] - scale * code)^2, the

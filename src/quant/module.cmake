@@ -1,5 +1,5 @@
 # Loops over whole matrices, which the compiler vectorises at -O3 only.
-set_source_files_properties(${dir}/clip.cc ${dir}/gptq.cc ${dir}/refine.cc PROPERTIES COMPILE_OPTIONS "-O3")
+set_source_files_properties(${dir}/clip.cc ${dir}/gptq.cc ${dir}/refine.cc ${dir}/rtn.cc PROPERTIES COMPILE_OPTIONS "-O3")
 
 # Debian's pthread build of OpenBLAS, linked into the program: the serial and the OpenMP build hand one buffer to two threads
 # that call at once (a few wrong products in 10,000). blas.cc keeps it from starting threads of its own.

@@ -13,8 +13,9 @@
 
 namespace octavo::quant {
 
-// The type in which the scales of this matrix are stored (tensor::ScaleDType); looks at the weights
-// only where it depends on them. weight: [N, K] F32, F16 or BF16.
+// The type in which the scales of this matrix are stored (tensor::ScaleDType): F32 if some of its
+// rows would have it so by themselves. Looks at the weights only where it depends on them. weight:
+// [N, K] F32, F16 or BF16.
 tensor::DType ScaleDTypeFor(const tensor::TensorView& weight, const tensor::Scheme& scheme,
                             core::ThreadPool& pool);
 
@@ -24,6 +25,13 @@ tensor::DType ScaleDTypeFor(const tensor::TensorView& weight, const tensor::Sche
 core::Result<tensor::QuantizedTensor> RoundToNearest(
     const tensor::TensorView& weight, const tensor::Scheme& scheme, tensor::DType scale_dtype,
     core::ThreadPool& pool, Clip clip = Clip::kNone, std::span<const float> importance = {});
+
+// Rows [first_row, first_row + rows) of that, with Clip::kNone: a matrix in pieces.
+core::Result<tensor::QuantizedTensor> RoundRowsToNearest(const tensor::TensorView& weight,
+                                                         int64_t first_row, int64_t rows,
+                                                         const tensor::Scheme& scheme,
+                                                         tensor::DType scale_dtype,
+                                                         core::ThreadPool& pool);
 
 // The same with one scale for the whole matrix, absmax / 127 (or / 7), which every row of the
 // result repeats: what coarser tools do, for comparison. bits: 8 or 4.

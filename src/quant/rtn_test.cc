@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "core/random.h"
+#include "kernels/dispatch.h"
 
 namespace octavo::quant {
 namespace {
@@ -63,6 +64,40 @@ TEST(Rtn, IsTheDefinitionRowByRowAndGroupByGroup) {
       }
     }
   }
+}
+
+TEST(Rtn, RowsByThemselvesAreThoseOfTheMatrix) {
+  Matrix m(37, 96, DType::kBF16);
+  core::ThreadPool pool(2);
+  for (const char* name : {"w8a16", "w4a16-g32"}) {
+    const auto all = RoundToNearest(m.view, Parse(name), DType::kBF16, pool).value();
+    const auto part = RoundRowsToNearest(m.view, 5, 20, Parse(name), DType::kBF16, pool).value();
+    EXPECT_EQ(part.n, 20);
+    EXPECT_TRUE(std::equal(part.codes.begin(), part.codes.end(), all.codes.begin() + 5 * 96));
+    EXPECT_TRUE(
+        std::equal(part.scales.begin(), part.scales.end(), all.scales.begin() + 5 * all.groups()));
+  }
+  m.values[10 * 96 + 4] = NAN;
+  m.Store();
+  const auto bad = RoundRowsToNearest(m.view, 5, 20, Parse("w8a16"), DType::kBF16, pool);
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.error().message().find("weight [10, 4] is NaN"), 0U) << bad.error().message();
+}
+
+TEST(Rtn, EveryIsaGivesTheSameBits) {
+  const Matrix m(33, 120, DType::kF16);
+  core::ThreadPool pool(2);
+  const kernels::KernelTable& active = kernels::ActiveTable();
+  kernels::ForceTable(kernels::ScalarTable());
+  const auto want = RoundToNearest(m.view, Parse("w4a16-g8"), DType::kF16, pool).value();
+  for (const kernels::KernelTable* table : kernels::AllTables()) {
+    if (!kernels::SelectTable(table->isa).ok()) continue;
+    kernels::ForceTable(*table);
+    const auto got = RoundToNearest(m.view, Parse("w4a16-g8"), DType::kF16, pool).value();
+    EXPECT_EQ(got.codes, want.codes) << table->isa;
+    EXPECT_EQ(got.scales, want.scales) << table->isa;
+  }
+  kernels::ForceTable(active);
 }
 
 TEST(Rtn, ThreadsDoNotChangeABit) {
@@ -154,6 +189,15 @@ TEST(Rtn, ScalesOfHalfModelsAreF32WhereHalfWouldBeSubnormal) {
   m.values[8] = 0.007F;  // / 127 is below 2^-14
   m.Store();
   EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kF32);
+  // The weight that decides stands behind many that do not.
+  Matrix wide(3, 300, DType::kF16);
+  std::fill(wide.values.begin(), wide.values.end(), 0.001F);
+  for (const size_t row : {0, 1, 2}) wide.values[row * 300 + 299] = 0.0078F;
+  wide.Store();
+  EXPECT_EQ(ScaleDTypeFor(wide.view, Parse("w8a16"), pool), DType::kF16);
+  wide.values[599] = 0.0077F;
+  wide.Store();
+  EXPECT_EQ(ScaleDTypeFor(wide.view, Parse("w8a16"), pool), DType::kF32);
   m.view.dtype = DType::kBF16;
   EXPECT_EQ(ScaleDTypeFor(m.view, Parse("w8a16"), pool), DType::kBF16);
 }

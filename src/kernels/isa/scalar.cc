@@ -1,6 +1,7 @@
 // The definition: what every kernel computes, in plain loops, in the order that table.h promises.
 // Slow on purpose.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -224,6 +225,18 @@ void QuantizeRowBy(const float* x, int64_t n, float scale, uint8_t* codes) {
   }
 }
 
+template <float (*kWiden)(uint16_t)>
+float Widen(const void* x, int64_t n, float* out) {
+  uint16_t largest = 0;  // magnitudes order as their bits do, infinity and NaN last
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, static_cast<const std::byte*>(x) + 2 * i, sizeof(bits));
+    out[i] = kWiden(bits);
+    largest = std::max<uint16_t>(largest, bits & 0x7FFFU);
+  }
+  return kWiden(largest);
+}
+
 void WalshHadamard(float* x, int64_t n, int64_t size) {
   for (int64_t step = 1; step < size; step *= 2) {
     for (int64_t i = 0; i < n; ++i) {
@@ -294,6 +307,8 @@ const KernelTable kScalarTable = {
     SplitRow,
     QuantizeRowBy,
     SignCodes,
+    Widen<tensor::F16ToFloat>,
+    Widen<tensor::BF16ToFloat>,
     WalshHadamard,
     CombineSpans,
     {},
