@@ -14,7 +14,7 @@ struct StaticScale {
   float scale = 1.0F;          // a code's worth; inputs beyond 127 codes are clipped
   double error = 0;            // squared, over the sample, with this scale
   double per_token_error = 0;  // the same with a scale of its own for each row
-  // How many times the error of per-token scales a static one costs; 1 when neither costs any.
+  // How many times the error of per-token scales the static one has; 1 where those have none.
   double cost() const;
 };
 
@@ -25,8 +25,9 @@ struct StaticScale {
 StaticScale ChooseStaticScale(float absmax, std::span<const float> sample, int64_t k);
 
 // A cost from which a layer is named to the user: single tokens that are far larger than all others
-// (the first one of a sequence, mostly) leave the others only a few codes. Layers without any have
-// costs of 1 to 5.
+// (the first one of a sequence, mostly) leave the others only a few codes. On SmolLM2-135M, 64 x
+// 512 tokens, the inputs of q/k/v cost 1.1 to 3.1, those of o and gate/up 1.3 to 11, of down 2
+// to 52.
 inline constexpr double kDearStaticCost = 20;
 
 // What to tell of an artifact's static layers; reports: of its blocks, as QuantizeBlock makes them.
