@@ -62,7 +62,7 @@ TEST_F(FrontToBackTest, PiecesOfATensorPassOneByOne) {
   const auto folder = ModelFolder::Open(temp_.path()).value();
   FrontToBack reader(folder);
   const tensor::TensorView view = folder.GetTensor("b").value();
-  for (const size_t at : {0, 1000, 4096, 5000}) {
+  for (const size_t at : {size_t{0}, size_t{1000}, size_t{4096}, size_t{5000}}) {
     const tensor::TensorView piece{view.dtype, {1000}, view.bytes.subspan(at, 1000)};
     reader.Approach(piece);
     reader.Pass(piece);

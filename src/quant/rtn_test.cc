@@ -192,7 +192,7 @@ TEST(Rtn, ScalesOfHalfModelsAreF32WhereHalfWouldBeSubnormal) {
   // The weight that decides stands behind many that do not.
   Matrix wide(3, 300, DType::kF16);
   std::fill(wide.values.begin(), wide.values.end(), 0.001F);
-  for (const size_t row : {0, 1, 2}) wide.values[row * 300 + 299] = 0.0078F;
+  for (const size_t row : {size_t{0}, size_t{1}, size_t{2}}) wide.values[row * 300 + 299] = 0.0078F;
   wide.Store();
   EXPECT_EQ(ScaleDTypeFor(wide.view, Parse("w8a16"), pool), DType::kF16);
   wide.values[599] = 0.0077F;
