@@ -57,6 +57,7 @@ void Declare(Options& options, Arguments& a) {
                "dummy in every scheme");
   options.Flag("--no-limits", a.no_limits,
                "leave out what the machine allows, which takes seconds to measure");
+  a.engine.kv = "16";  // as served
   DeclareEngineOptions(options, a.engine);
   options.Flag("--json", a.json, "print the figures as JSON");
 }
@@ -154,16 +155,17 @@ void PrintTable(const core::Json& bench) {
                    Percent(row["attention_share"]))});
   }
   for (const core::Json& row : bench["decode"]) {
-    table.Add(
-        {fmt::format("decode, batch {}, behind {} tokens", row["batch"].get<int64_t>(),
-                     row["context"].get<int64_t>()),
-         fmt::format("{:.1f}", row["tokens_per_s"].get<double>()),
-         Percent(row["fraction_of_limit"]),
-         fmt::format(
-             "reads {} a step{}", core::HumanBytes(row["bytes_per_step"].get<uint64_t>()),
-             row["read_gb_per_s"].is_null()
-                 ? std::string()
-                 : fmt::format("; the machine {:.1f} GB/s", row["read_gb_per_s"].get<double>()))});
+    table.Add({fmt::format("decode, batch {}, behind {} tokens", row["batch"].get<int64_t>(),
+                           row["context"].get<int64_t>()),
+               fmt::format("{:.1f}", row["tokens_per_s"].get<double>()),
+               Percent(row["fraction_of_limit"]),
+               fmt::format("reads {} a step{}; linear layers {} of the time, attention {}",
+                           core::HumanBytes(row["bytes_per_step"].get<uint64_t>()),
+                           row["read_gb_per_s"].is_null()
+                               ? std::string()
+                               : fmt::format(", the machine {:.1f} GB/s",
+                                             row["read_gb_per_s"].get<double>()),
+                           Percent(row["linear_share"]), Percent(row["attention_share"]))});
   }
   const core::Json& peak = bench["load"]["peak_rss_bytes"];
   Print(table.Render() +

@@ -1,6 +1,7 @@
 #include "cli/speed.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include <fmt/format.h>
@@ -41,9 +42,15 @@ Result<double> PrefillSeconds(engine::Engine& engine, int64_t tokens, int64_t pr
   return watch.Seconds();
 }
 
-// Seconds of `tokens` steps that each write one token of `batch` sequences, behind `context` ones.
-Result<double> DecodeSeconds(engine::Engine& engine, int64_t batch, int64_t context,
-                             int64_t tokens) {
+struct DecodeRound {
+  double seconds;
+  double linear_seconds;
+  double attention_seconds;
+};
+
+// `tokens` steps that each write one token of `batch` sequences, behind `context` ones.
+Result<DecodeRound> OneDecode(engine::Engine& engine, int64_t batch, int64_t context,
+                              int64_t tokens) {
   const std::vector<TokenId> ids = RandomIds(engine, context);
   std::vector<engine::Sequence> sequences;
   for (int64_t i = 0; i < batch; ++i) sequences.push_back(engine.NewSequence());
@@ -53,20 +60,41 @@ Result<double> DecodeSeconds(engine::Engine& engine, int64_t batch, int64_t cont
     OCTAVO_RETURN_IF_ERROR(engine.Forward({&prefill, 1}));
     steps.push_back({&sequence, std::span(ids).first(1), 0});
   }
+  engine.model().ResetProfile();
   const core::Stopwatch watch;
   for (int64_t i = 0; i < tokens; ++i) OCTAVO_RETURN_IF_ERROR(engine.Forward(steps));
-  return watch.Seconds();
+  const double seconds = watch.Seconds();
+  const model::Profile& profile = engine.model().profile();
+  return DecodeRound{seconds, profile.linear_seconds, profile.attention_seconds};
 }
 
-template <typename Measure>
-Result<double> MedianSeconds(const core::CancelToken& cancel, const Measure& measure) {
-  std::vector<double> seconds;
+// What `measure` gives in each round but the first, which warms up.
+template <typename Round>
+Result<std::vector<Round>> Rounds(const core::CancelToken& cancel,
+                                  const std::function<Result<Round>()>& measure) {
+  std::vector<Round> rounds;
   for (int round = 0; round <= kRounds; ++round) {
     OCTAVO_RETURN_IF_ERROR(cancel.Check());
-    OCTAVO_TRY(const double one, measure());
-    if (round > 0) seconds.push_back(one);
+    OCTAVO_TRY(const Round one, measure());
+    if (round > 0) rounds.push_back(one);
   }
-  return stats::Median(seconds);
+  return rounds;
+}
+
+template <typename Round, typename Value>
+double MedianOf(const std::vector<Round>& rounds, const Value& value) {
+  std::vector<double> values;
+  for (const Round& round : rounds) values.push_back(value(round));
+  return stats::Median(values);
+}
+
+// The shares of the time in `out`.
+template <typename Round>
+void PutShares(const std::vector<Round>& rounds, Json& out) {
+  out["linear_share"] =
+      MedianOf(rounds, [](const Round& r) { return r.linear_seconds / r.seconds; });
+  out["attention_share"] =
+      MedianOf(rounds, [](const Round& r) { return r.attention_seconds / r.seconds; });
 }
 
 std::optional<double> PeakOf(kernels::InputType type, const kernels::MachineLimits& limits) {
@@ -155,35 +183,24 @@ Result<PrefillRound> OnePrefill(engine::Engine& engine, const SpeedOptions& opti
 Result<Json> MeasurePrefill(engine::Engine& engine, const SpeedOptions& options,
                             const std::optional<kernels::MachineLimits>& limits,
                             const core::CancelToken& cancel) {
-  std::vector<PrefillRound> rounds;
-  for (int round = 0; round <= kRounds; ++round) {
-    OCTAVO_RETURN_IF_ERROR(cancel.Check());
-    OCTAVO_TRY(const PrefillRound one, OnePrefill(engine, options, limits));
-    if (round > 0) rounds.push_back(one);
-  }
-  const auto median = [&](auto value) {
-    std::vector<double> values;
-    for (const PrefillRound& round : rounds) values.push_back(value(round));
-    return stats::Median(values);
-  };
-  const double seconds = median([](const PrefillRound& r) { return r.seconds; });
+  OCTAVO_TRY(const std::vector<PrefillRound> rounds,
+             Rounds<PrefillRound>(cancel, [&] { return OnePrefill(engine, options, limits); }));
+  const double seconds = MedianOf(rounds, [](const PrefillRound& r) { return r.seconds; });
   Json fraction;
   Json linear_fraction;
   if (limits) {
-    fraction = median([](const PrefillRound& r) { return r.limit_seconds / r.seconds; });
+    fraction = MedianOf(rounds, [](const PrefillRound& r) { return r.limit_seconds / r.seconds; });
     linear_fraction =
-        median([](const PrefillRound& r) { return r.limit_seconds / r.linear_seconds; });
+        MedianOf(rounds, [](const PrefillRound& r) { return r.limit_seconds / r.linear_seconds; });
     OCTAVO_RETURN_IF_ERROR(CheckFraction(linear_fraction.get<double>(), "prefill"));
   }
-  return Json{
-      {"tokens", options.prefill},
-      {"prompts", options.prompts},
-      {"tokens_per_s", static_cast<double>(options.prefill * options.prompts) / seconds},
-      {"fraction_of_limit", fraction},
-      {"linear_fraction_of_peak", linear_fraction},
-      {"linear_share", median([](const PrefillRound& r) { return r.linear_seconds / r.seconds; })},
-      {"attention_share",
-       median([](const PrefillRound& r) { return r.attention_seconds / r.seconds; })}};
+  Json out = {{"tokens", options.prefill},
+              {"prompts", options.prompts},
+              {"tokens_per_s", static_cast<double>(options.prefill * options.prompts) / seconds},
+              {"fraction_of_limit", fraction},
+              {"linear_fraction_of_peak", linear_fraction}};
+  PutShares(rounds, out);
+  return out;
 }
 
 Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, int64_t batch,
@@ -202,10 +219,11 @@ Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, 
         read, kernels::ReadBytesPerSecond(static_cast<uint64_t>(bytes), engine.pool()).value_or(0));
   };
   read_these();
-  OCTAVO_TRY(const double seconds, MedianSeconds(cancel, [&] {
-               return DecodeSeconds(engine, batch, options.context, options.decode);
+  OCTAVO_TRY(const std::vector<DecodeRound> rounds, Rounds<DecodeRound>(cancel, [&] {
+               return OneDecode(engine, batch, options.context, options.decode);
              }));
   read_these();
+  const double seconds = MedianOf(rounds, [](const DecodeRound& r) { return r.seconds; });
   const double tokens_per_s = static_cast<double>(batch * options.decode) / seconds;
   Json out = {{"batch", batch},
               {"context", options.context},
@@ -213,6 +231,7 @@ Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, 
               {"bytes_per_step", static_cast<int64_t>(bytes)},
               {"read_gb_per_s", nullptr},
               {"fraction_of_limit", nullptr}};
+  PutShares(rounds, out);
   if (!limits) return out;
   const double fraction = tokens_per_s * bytes / (read * static_cast<double>(batch));
   OCTAVO_RETURN_IF_ERROR(CheckFraction(fraction, fmt::format("decode of batch {}", batch)));

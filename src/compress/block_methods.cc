@@ -104,7 +104,7 @@ core::Result<QuantizedBlock> QuantizeBlock(BlockTensors block, StatsCollector* s
     if (scheme.activations == tensor::Activations::kStaticPerTensor) {
       const StaticScale chosen =
           ChooseStaticScale(*std::max_element(inputs->absmax.begin(), inputs->absmax.end()),
-                            inputs->sample, static_cast<int64_t>(inputs->absmax.size()));
+                            inputs->AllSampled(), static_cast<int64_t>(inputs->absmax.size()));
       for (tensor::QuantizedTensor& matrix : codes) matrix.input_scale = chosen.scale;
       report.json["input_scale"] = chosen.scale;
       report.json["static_cost"] = chosen.cost();

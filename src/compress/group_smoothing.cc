@@ -23,10 +23,13 @@ core::Result<Chosen> Choose(std::span<const quant::MatrixView> weights, const In
     case Smoothing::kSearch: {
       quant::SmoothOptions options;
       options.ties = ties;
-      OCTAVO_TRY(auto found, quant::SearchSmooth(weights, stats.absmax, stats.sample,
-                                                 *stats.moments, scheme, options, pool));
+      // Prompts of one token have first rows only.
+      const auto& sample = stats.sample.empty() ? stats.first_rows : stats.sample;
+      OCTAVO_TRY(auto found, quant::SearchSmooth(weights, stats.absmax, sample, *stats.moments,
+                                                 scheme, options, pool));
       return Chosen{std::move(found.factors),
                     {{"smooth_alpha", found.alpha},
+                     {"smooth_balanced", found.balanced},
                      {"smooth_error", {found.error_before, found.error_after}}}};
     }
     case Smoothing::kAwq: {

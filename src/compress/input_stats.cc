@@ -17,12 +17,20 @@ std::vector<float> InputStats::AbsMean() const {
   return out;
 }
 
+std::vector<float> InputStats::AllSampled() const {
+  std::vector<float> out = first_rows;
+  out.insert(out.end(), sample.begin(), sample.end());
+  return out;
+}
+
 void InputStats::Divide(std::span<const float> factors) {
   for (size_t i = 0; i < factors.size(); ++i) {
     absmax[i] /= factors[i];
     abs_sum[i] /= static_cast<double>(factors[i]);
   }
-  for (size_t i = 0; i < sample.size(); ++i) sample[i] /= factors[i % factors.size()];
+  for (std::vector<float>* rows_of : {&sample, &first_rows}) {
+    for (size_t i = 0; i < rows_of->size(); ++i) (*rows_of)[i] /= factors[i % factors.size()];
+  }
   if (moments) moments->DivideInputs(factors);
 }
 
@@ -51,10 +59,11 @@ void StatsCollector::Add(InputStats& stats, const float* x, int64_t rows, int64_
     }
   });
   // What searches try activations' rounding on.
-  const int64_t step = std::max<int64_t>(rows / kSampledRowsPerPass, 1);
-  for (int64_t row = 0; row < rows; row += step) {
-    if (stats.sample.size() >= static_cast<size_t>(kMostSampledRows * k)) break;
-    stats.sample.insert(stats.sample.end(), x + row * k, x + (row + 1) * k);
+  if (stats.sample.size() < static_cast<size_t>(kMostSampledRows * k)) {
+    stats.first_rows.insert(stats.first_rows.end(), x, x + k);
+    const int64_t step = std::max<int64_t>(rows / kSampledRowsPerPass, 1);
+    for (int64_t row = std::max<int64_t>(step / 2, 1); row < rows; row += step)
+      stats.sample.insert(stats.sample.end(), x + row * k, x + (row + 1) * k);
   }
   stats.rows += rows;
   if (stats.moments) stats.moments->Add(x, rows, pool_);

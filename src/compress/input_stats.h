@@ -19,10 +19,15 @@ struct InputStats {
   std::vector<float> absmax;    // [K], of each channel
   std::vector<double> abs_sum;  // [K], of magnitudes
   std::vector<float> sample;    // [some rows, K], at equal distances in each pass
+  // [passes, K]: the first row of each, which is not in `sample`: the first token of a text often
+  // has inputs like no other, and would count there as one of a few.
+  std::vector<float> first_rows;
   int64_t rows = 0;
   std::unique_ptr<quant::SecondMoments> moments;  // nullptr: not asked for
 
   std::vector<float> AbsMean() const;
+  // first_rows and sample, for what must not clip any.
+  std::vector<float> AllSampled() const;
   // As if every input channel had been divided by its factor: [K].
   void Divide(std::span<const float> factors);
 };

@@ -84,7 +84,7 @@ TEST(PlainRounding, ScalesThatF16CannotHoldAreF32AndTheRestOfTheFolderIsAsItWoul
   EXPECT_TRUE(format::VerifyManifest(temp / "b", manifest).ok());
   size_t weight_files = 0;
   for (const auto& [name, hash] : manifest.files)
-    weight_files += name.ends_with(".safetensors") ? 1 : 0;
+    weight_files += name.ends_with(".safetensors") ? 1U : 0U;
   EXPECT_EQ(weight_files, b.shards().size());
   EXPECT_EQ(manifest.details["base_digest"], format::FolderDigest(tiny).value());
 }

@@ -2,8 +2,40 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace octavo::engine {
+namespace {
+
+// e^x below this is no part of a sum that one token of weight 1 is in.
+constexpr double kNoPower = -60;
+
+// The index of the first of the largest numbers.
+size_t FirstMaximum(std::span<const float> x) {
+  constexpr size_t kLanes = 16;
+  constexpr size_t kChunk = 64 * kLanes;
+  size_t chunk = 0;
+  float best = x[0];
+  for (size_t start = 0; start < x.size(); start += kChunk) {
+    const size_t end = std::min(x.size(), start + kChunk);
+    float lanes[kLanes];
+    std::fill(lanes, lanes + kLanes, x[start]);
+    size_t i = start;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (size_t j = 0; j < kLanes; ++j) lanes[j] = lanes[j] < x[i + j] ? x[i + j] : lanes[j];
+    }
+    float highest = *std::max_element(lanes, lanes + kLanes);
+    for (; i < end; ++i) highest = highest < x[i] ? x[i] : highest;
+    if (best < highest) {
+      best = highest;
+      chunk = start;
+    }
+  }
+  const auto from = x.begin() + static_cast<std::ptrdiff_t>(chunk);
+  return static_cast<size_t>(std::find(from, x.end(), best) - x.begin());
+}
+
+}  // namespace
 
 core::Status Validate(const SamplingOptions& o) {
   const auto invalid = [](const char* field, const std::string& got, const char* range) {
@@ -24,51 +56,74 @@ core::Status Validate(const SamplingOptions& o) {
 Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
 
 text::TokenId Sampler::Sample(std::span<const float> logits) {
-  if (options_.temperature == 0) {
-    return static_cast<text::TokenId>(std::max_element(logits.begin(), logits.end()) -
-                                      logits.begin());
-  }
-  candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i)
-    candidates_.emplace_back(logits[i], static_cast<text::TokenId>(i));
-  // Equal logits are ordered by id, so that the choice does not depend on the sort.
-  const auto better = [](const auto& a, const auto& b) {
-    return a.first > b.first || (a.first == b.first && a.second < b.second);
-  };
-  size_t kept = candidates_.size();
-  if (options_.top_k > 0) kept = std::min(kept, static_cast<size_t>(options_.top_k));
-  if (kept < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
-                     candidates_.end(), better);
-    candidates_.resize(kept);
-  }
-  std::sort(candidates_.begin(), candidates_.end(), better);
-
-  const auto weight = [&](size_t i) {
-    return std::exp((static_cast<double>(candidates_[i].first) - candidates_[0].first) /
-                    options_.temperature);
-  };
+  const size_t best = FirstMaximum(logits);
+  if (options_.temperature == 0) return static_cast<text::TokenId>(best);
+  weights_.resize(logits.size());
   double total = 0;
-  for (size_t i = 0; i < kept; ++i) total += weight(i);
-  if (options_.top_p < 1) {
-    // The smallest set of the likeliest tokens whose probability reaches top_p (Holtzman et al.
-    // 2020).
-    double reached = 0;
-    size_t i = 0;
-    while (i < kept && reached < options_.top_p * total) reached += weight(i++);
-    kept = i;
-    total = reached;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double power = (static_cast<double>(logits[i]) - logits[best]) / options_.temperature;
+    weights_[i] = power > kNoPower ? std::exp(power) : 0;
+    total += weights_[i];
   }
+  if (options_.top_k == 0 && options_.top_p == 1) {
+    return Draw(weights_.size(), total, [](size_t i) { return static_cast<text::TokenId>(i); });
+  }
+  total = KeepLikeliest(total);
+  return Draw(kept_.size(), total, [this](size_t i) { return kept_[i]; });
+}
+
+template <typename IdOf>
+text::TokenId Sampler::Draw(size_t count, double total, const IdOf& id_of) {
   double left = random_.Uniform() * total;
-  for (size_t i = 0; i + 1 < kept; ++i) {
-    left -= weight(i);
-    if (left < 0) return candidates_[i].second;
+  for (size_t i = 0; i + 1 < count; ++i) {
+    left -= weights_[static_cast<size_t>(id_of(i))];
+    if (left < 0) return id_of(i);
   }
-  return candidates_[kept - 1].second;
+  return id_of(count - 1);
+}
+
+double Sampler::KeepLikeliest(double total) {
+  const size_t vocab = weights_.size();
+  const size_t most =
+      options_.top_k > 0 ? std::min(vocab, static_cast<size_t>(options_.top_k)) : vocab;
+  // Equal weights are ordered by id, so that the choice does not depend on the sort.
+  const auto better = [this](text::TokenId a, text::TokenId b) {
+    const double first = weights_[static_cast<size_t>(a)];
+    const double second = weights_[static_cast<size_t>(b)];
+    return first > second || (first == second && a < b);
+  };
+  kept_.resize(vocab);
+  std::iota(kept_.begin(), kept_.end(), 0);
+  // The likeliest few are sorted, and more of them only where these do not reach top_p.
+  size_t sorted = 0;
+  const auto sort_to = [&](size_t end) {
+    const auto at = [&](size_t i) { return kept_.begin() + static_cast<std::ptrdiff_t>(i); };
+    if (end < vocab) std::nth_element(at(sorted), at(end), kept_.end(), better);
+    std::sort(at(sorted), at(end), better);
+    sorted = end;
+  };
+  constexpr size_t kFirst = 64;
+  sort_to(options_.top_p == 1 ? most : std::min(most, kFirst));
+  if (options_.top_p < 1 && options_.top_k > 0) {
+    // top_p is a share of what top_k leaves.
+    sort_to(most);
+    total = 0;
+    for (size_t i = 0; i < most; ++i) total += weights_[static_cast<size_t>(kept_[i])];
+  }
+  // The smallest set of the likeliest tokens whose probability reaches top_p (Holtzman et al.
+  // 2020).
+  double reached = 0;
+  size_t count = 0;
+  while (count < most && (options_.top_p == 1 || reached < options_.top_p * total)) {
+    if (count == sorted) sort_to(std::min(most, 8 * sorted));
+    reached += weights_[static_cast<size_t>(kept_[count++])];
+  }
+  kept_.resize(count);
+  return reached;
 }
 
 double LogProbability(std::span<const float> logits, text::TokenId id) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
+  const float highest = logits[FirstMaximum(logits)];
   double total = 0;
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) - highest);
   return static_cast<double>(logits[static_cast<size_t>(id)]) - highest - std::log(total);

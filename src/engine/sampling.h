@@ -35,9 +35,17 @@ class Sampler {
   text::TokenId Sample(std::span<const float> logits);
 
  private:
+  // Of `count` ids, with weights that sum to `total`, by their weights.
+  template <typename IdOf>
+  text::TokenId Draw(size_t count, double total, const IdOf& id_of);
+  // Puts into `kept_` what top_k and top_p leave, the likeliest first; returns the sum of their
+  // weights. `total`: that of all.
+  double KeepLikeliest(double total);
+
   SamplingOptions options_;
   core::Random random_;
-  std::vector<std::pair<float, text::TokenId>> candidates_;
+  std::vector<double> weights_;  // of each id: exp((logit - highest) / temperature)
+  std::vector<text::TokenId> kept_;
 };
 
 // log softmax(logits)[id], in f64.

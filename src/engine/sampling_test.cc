@@ -1,5 +1,6 @@
 #include "engine/sampling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -49,6 +50,40 @@ TEST(Sampler, TopKAndTopPCutTheTail) {
   EXPECT_EQ(Frequencies(options, logits, 500).size(), 1U);
   options.top_p = 0.82;  // the first two have 0.80
   EXPECT_EQ(Frequencies(options, logits, 500).size(), 3U);
+}
+
+TEST(Sampler, GreedyFindsTheFirstMaximumOfLongRowsAnywhere) {
+  Sampler sampler(SamplingOptions{});
+  for (const size_t size : {size_t{1}, size_t{15}, size_t{1024}, size_t{1040}, size_t{5003}}) {
+    for (size_t at = 0; at < size; at += 1 + size / 37) {
+      std::vector<float> logits(size, -7.0F);
+      logits[at] = -6.5F;
+      logits[size - 1] = -6.5F;  // a later equal
+      EXPECT_EQ(sampler.Sample(logits), static_cast<text::TokenId>(at)) << size;
+    }
+  }
+}
+
+TEST(Sampler, TopPOverAFlatVocabularyKeepsJustItsShare) {
+  SamplingOptions options;
+  options.temperature = 1;
+  options.top_p = 0.3;
+  // 180 of 600 alike ones, those of the lowest ids: more than are sorted at once.
+  std::vector<float> logits(600, 1.0F);
+  Sampler sampler(options);
+  std::vector<bool> seen(logits.size());
+  for (int i = 0; i < 4000; ++i) seen[static_cast<size_t>(sampler.Sample(logits))] = true;
+  EXPECT_EQ(std::count(seen.begin(), seen.begin() + 180, true), 180);
+  EXPECT_LE(std::count(seen.begin() + 180, seen.end(), true), 1);  // 0.3 * 600 as a double
+}
+
+TEST(Sampler, TopPIsAShareOfWhatTopKLeaves) {
+  SamplingOptions options;
+  options.temperature = 1;
+  options.top_k = 2;
+  options.top_p = 0.6;  // of the first two, the first has 0.62
+  const std::vector<float> logits = {1, 0.5F, 0.4F, 0.3F, 0.2F};
+  EXPECT_EQ(Frequencies(options, logits, 500).size(), 1U);
 }
 
 TEST(Sampler, TheSameSeedGivesTheSameTokens) {

@@ -85,6 +85,8 @@ struct AttentionPiece {
   float* out;  // row r, head h at out + r * out_stride + h * head_dim
   int64_t out_stride;
   float* scratch;  // kAttentionScratch floats, 64-byte aligned
+  // The keys that the thread reads next, to be fetched meanwhile; nullptr: none. Only a hint.
+  const void* next_keys = nullptr;
   // `attend` with `partial`: only the positions of one partition, and its unfinished sums go to
   // partial + (r * heads + h) * (head_dim + kPartialTail) instead of `out`. `merge`: those of
   // partitions 0 to partitions - 1, one after the other.

@@ -1,5 +1,6 @@
 #include "kernels/scratch.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -17,6 +18,22 @@ void* AllocateAligned(size_t bytes) {
   // Only whole large pages: the rest of the last one is not taken.
   if (large) ::madvise(memory, rounded / kLargePage * kLargePage, MADV_HUGEPAGE);
   return memory;
+}
+
+void* MapAligned(size_t bytes, size_t alignment) {
+  // As much more as it takes to find an aligned start; what is over goes back.
+  const size_t mapped = bytes + alignment;
+  if (mapped < bytes) throw std::bad_alloc();
+  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  auto* start = static_cast<char*>(memory);
+  const size_t before = (alignment - reinterpret_cast<uintptr_t>(start) % alignment) % alignment;
+  if (before > 0) ::munmap(start, before);
+  ::munmap(start + before + bytes, mapped - before - bytes);
+  start += before;
+  ::madvise(start, bytes, MADV_HUGEPAGE);
+  return start;
 }
 
 float* FloatBuffer::Reserve(int64_t floats) {

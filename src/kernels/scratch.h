@@ -13,6 +13,11 @@ namespace octavo::kernels {
 // std::bad_alloc.
 void* AllocateAligned(size_t bytes);
 
+// Zeroed memory of `bytes`, a multiple of 4,096, at a multiple of `alignment`, a power of two from
+// 4,096 on; to be given to munmap. It is taken from the system when it is first touched, in large
+// pages where there are some. Throws std::bad_alloc.
+void* MapAligned(size_t bytes, size_t alignment);
+
 // 64-byte aligned f32. Movable; contents are lost when it grows.
 class FloatBuffer {
  public:

@@ -6,6 +6,8 @@
 
 #include <sys/mman.h>
 
+#include "kernels/scratch.h"
+
 namespace octavo::kernels {
 namespace {
 
@@ -26,18 +28,7 @@ std::mutex mutex;
 Region* current = nullptr;  // in which the next matrix goes if it fits
 
 Region* MapRegion(size_t size) {
-  // As much more as it takes to find an aligned start; what is over goes back.
-  const size_t mapped = size + kRegion;
-  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  auto* start = static_cast<char*>(memory);
-  const size_t before = (kRegion - reinterpret_cast<uintptr_t>(start) % kRegion) % kRegion;
-  if (before > 0) ::munmap(start, before);
-  ::munmap(start + before + size, mapped - before - size);
-  start += before;
-  ::madvise(start, size, MADV_HUGEPAGE);
-  return new (start) Region{size, kLine, 0};
+  return new (MapAligned(size, kRegion)) Region{size, kLine, 0};
 }
 
 }  // namespace

@@ -58,6 +58,16 @@ kernels::AttentionPiece PieceOf(const ModelConfig& config, int64_t layer, const 
   return piece;
 }
 
+// Where the attention of a task and KV head begins to read.
+const void* FirstKeys(const ModelConfig& config, int64_t layer, const AttentionTask& task,
+                      int64_t head, const KvPool& kv) {
+  const int64_t window = config.windows[static_cast<size_t>(layer)];
+  const int64_t seen = window > 0 ? task.tile->position - window + 1 : 0;
+  const int64_t begin = std::max(task.partition, int64_t{0}) * kernels::kPartitionPositions;
+  const auto block = static_cast<size_t>(std::max(begin, seen) / kKvBlockPositions);
+  return kv.Keys(layer, head) + task.tile->segment->sequence->blocks()[block] * kv.block_bytes();
+}
+
 // The partial results of one KV head, all partitions.
 float* PartialsOf(const ModelConfig& config, const Batch& batch, const BatchTile& tile,
                   int64_t head) {
@@ -97,6 +107,11 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
       const int64_t head = i % config.kv_heads;
       kernels::AttentionPiece piece = PieceOf(config, layer, *task.tile, head, q, kv, out);
       piece.scratch = scratch;
+      if (i + 1 < task_count * config.kv_heads) {
+        piece.next_keys =
+            FirstKeys(config, layer, tasks[static_cast<size_t>((i + 1) / config.kv_heads)],
+                      (i + 1) % config.kv_heads, kv);
+      }
       if (task.partition >= 0) {
         piece.partition = task.partition;
         piece.partial = PartialsOf(config, batch, *task.tile, head) +

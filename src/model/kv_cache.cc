@@ -1,18 +1,25 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include <sys/mman.h>
 
 #include "core/check.h"
+#include "kernels/scratch.h"
 
 namespace octavo::model {
 namespace {
 
 int64_t BlocksOf(int64_t positions) {
   return (positions + kKvBlockPositions - 1) / kKvBlockPositions;
+}
+
+constexpr size_t kLargePage = size_t{2} << 20;
+
+// Whole large pages.
+size_t MappedBytes(int64_t bytes) {
+  return (static_cast<size_t>(bytes) + kLargePage - 1) / kLargePage * kLargePage;
 }
 
 // The widest window when every layer has one, else 0.
@@ -68,17 +75,15 @@ KvPool::KvPool(const ModelConfig& config, KvType type, int64_t capacity_tokens)
       window_(WidestWindow(config.windows)),
       part_bytes_(kernels::KvPartBytes(type, config.head_dim)),
       blocks_(BlocksOf(capacity_tokens)) {
-  // Anonymous pages cost nothing until they are touched.
-  void* memory = mmap(nullptr, static_cast<size_t>(total_bytes()), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  memory_ = static_cast<std::byte*>(memory);
+  // A step reads a little of every block, in as many places as there are layers and sequences:
+  // in small pages it would wait for the page table.
+  memory_ = static_cast<std::byte*>(kernels::MapAligned(MappedBytes(total_bytes()), kLargePage));
   free_.reserve(static_cast<size_t>(blocks_));
   for (int64_t i = blocks_; i > 0; --i) free_.push_back(static_cast<int32_t>(i - 1));
 }
 
 KvPool::~KvPool() {
-  munmap(memory_, static_cast<size_t>(total_bytes()));
+  munmap(memory_, MappedBytes(total_bytes()));
 }
 
 std::byte* KvPool::Keys(int64_t layer, int64_t head) const {

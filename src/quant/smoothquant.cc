@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "quant/balance.h"
 #include "quant/finite.h"
 
 namespace octavo::quant {
@@ -114,6 +115,17 @@ core::Result<SmoothResult> SearchSmooth(std::span<const MatrixView> weights,
       best.alpha = alpha;
       best.factors = std::move(factors);
     }
+  }
+  if (scheme.activations != tensor::Activations::kDynamicPerToken) return best;
+  BalanceOptions balance;
+  balance.most_rows = options.most_rows;
+  balance.ties = options.ties;
+  std::vector<float> factors = BalanceFactors(weights, sample, best.factors, balance, pool);
+  const double error = estimate(factors);
+  if (error < best.error_after) {
+    best.error_after = error;
+    best.balanced = true;
+    best.factors = std::move(factors);
   }
   return best;
 }

@@ -32,16 +32,18 @@ struct SmoothOptions {
 
 struct SmoothResult {
   std::vector<float> factors;  // [K]; all 1 where nothing beats it
-  float alpha = -1;            // -1 when all are 1
+  float alpha = -1;            // of the family; -1 when its best are all 1
+  bool balanced = false;       // the factors are not of the family (balance.h)
   double error_before = 0;     // the estimate with all factors 1
   double error_after = 0;
 };
 
-// The alpha of least estimated output error: tr(E H E^T) of the rounded weights, plus what rounding
-// the inputs adds, mean step^2 / 12 * |W|^2 (errors of a step's width, independent and uniform).
-// An input row's step is its own absmax / 127 (kDynamicPerToken; over the rows of `sample`, [any,
-// K]) or that of `absmax_x` (kStaticPerTensor); kFloat adds nothing. A weight that is NaN or
-// infinite is an Error that gives its index.
+// The alpha of least estimated output error, and for kDynamicPerToken what BalanceFactors makes of
+// its factors where that is better: tr(E H E^T) of the rounded weights, plus what rounding the
+// inputs adds, mean step^2 / 12 * |W|^2 (errors of a step's width, independent and uniform). An
+// input row's step is its own absmax / 127 (kDynamicPerToken; over the rows of `sample`, [any, K])
+// or that of `absmax_x` (kStaticPerTensor); kFloat adds nothing. A weight that is NaN or infinite
+// is an Error that gives its index.
 core::Result<SmoothResult> SearchSmooth(std::span<const MatrixView> weights,
                                         std::span<const float> absmax_x,
                                         std::span<const float> sample, const SecondMoments& moments,

@@ -325,7 +325,7 @@ TEST_F(ApiServerTest, ClientThatLeavesCancelsItsRequests) {
     socket.Send(fmt::format(
         "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
         std::string_view(body).size(), body));
-    cancelled += std::string_view(body).find('[') == std::string_view::npos ? 1 : 2;
+    cancelled += std::string_view(body).find('[') == std::string_view::npos ? 1U : 2U;
     backend_.WaitSubmitted(static_cast<engine::RequestId>(cancelled));
     socket.Close();
     backend_.WaitCancelled(cancelled);
