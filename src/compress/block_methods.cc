@@ -9,6 +9,7 @@
 
 #include "compress/group_smoothing.h"
 #include "compress/static_scale.h"
+#include "core/check.h"
 #include "quant/gptq.h"
 #include "quant/output_error.h"
 #include "quant/refine.h"
@@ -42,6 +43,7 @@ core::Status RoundGroup(const std::vector<DenseLinear*>& linears, const tensor::
                         InputStats* stats, const Recipe& recipe, core::ThreadPool& pool,
                         std::vector<tensor::QuantizedTensor>& out, GroupReport& report) {
   if (recipe.method == Method::kGptq && !scheme.per_tensor) {
+    OCTAVO_CHECK(stats != nullptr && stats->moments != nullptr);  // such a recipe gathers them
     const quant::GptqOptions options{.damping = recipe.damping, .clip = recipe.clip};
     OCTAVO_TRY(const quant::GptqFactor factor,
                quant::GptqFactor::Make(*stats->moments, options, pool));

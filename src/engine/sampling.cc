@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace octavo::engine {
@@ -10,16 +11,17 @@ namespace {
 // e^x below this is no part of a sum that one token of weight 1 is in.
 constexpr double kNoPower = -60;
 
-// The index of the first of the largest numbers.
+// The index of the first of the largest numbers; a NaN is none, and where there is nothing else, 0.
 size_t FirstMaximum(std::span<const float> x) {
   constexpr size_t kLanes = 16;
   constexpr size_t kChunk = 64 * kLanes;
   size_t chunk = 0;
-  float best = x[0];
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  float best = kNone;
   for (size_t start = 0; start < x.size(); start += kChunk) {
     const size_t end = std::min(x.size(), start + kChunk);
     float lanes[kLanes];
-    std::fill(lanes, lanes + kLanes, x[start]);
+    std::fill(lanes, lanes + kLanes, kNone);
     size_t i = start;
     for (; i + kLanes <= end; i += kLanes) {
       for (size_t j = 0; j < kLanes; ++j) lanes[j] = lanes[j] < x[i + j] ? x[i + j] : lanes[j];
@@ -32,7 +34,8 @@ size_t FirstMaximum(std::span<const float> x) {
     }
   }
   const auto from = x.begin() + static_cast<std::ptrdiff_t>(chunk);
-  return static_cast<size_t>(std::find(from, x.end(), best) - x.begin());
+  const auto found = std::find(from, x.end(), best);
+  return found == x.end() ? 0 : static_cast<size_t>(found - x.begin());
 }
 
 }  // namespace
@@ -75,11 +78,14 @@ text::TokenId Sampler::Sample(std::span<const float> logits) {
 template <typename IdOf>
 text::TokenId Sampler::Draw(size_t count, double total, const IdOf& id_of) {
   double left = random_.Uniform() * total;
-  for (size_t i = 0; i + 1 < count; ++i) {
-    left -= weights_[static_cast<size_t>(id_of(i))];
-    if (left < 0) return id_of(i);
+  size_t last = 0;  // rounding may leave a little when all are taken off
+  for (size_t i = 0; i < count && left >= 0; ++i) {
+    const double weight = weights_[static_cast<size_t>(id_of(i))];
+    if (weight == 0) continue;
+    left -= weight;
+    last = i;
   }
-  return id_of(count - 1);
+  return id_of(last);
 }
 
 double Sampler::KeepLikeliest(double total) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -62,6 +63,20 @@ TEST(Sampler, GreedyFindsTheFirstMaximumOfLongRowsAnywhere) {
       EXPECT_EQ(sampler.Sample(logits), static_cast<text::TokenId>(at)) << size;
     }
   }
+}
+
+TEST(Sampler, ImpossibleTokensAreNeverDrawn) {
+  const float none = -std::numeric_limits<float>::infinity();
+  const std::vector<float> logits = {NAN, none, 1, NAN, 0, none};
+  EXPECT_EQ(Sampler(SamplingOptions{}).Sample(logits), 2);
+  EXPECT_EQ(Sampler(SamplingOptions{}).Sample(std::vector<float>{NAN, NAN}), 0);
+  SamplingOptions options;
+  options.temperature = 1;
+  const auto seen = Frequencies(options, logits, 2000);
+  EXPECT_EQ(seen.size(), 2U);
+  EXPECT_NEAR(seen.at(2), 1 / (1 + std::exp(-1.0)), 0.05);
+  options.top_p = 0.99;
+  EXPECT_EQ(Frequencies(options, logits, 500).size(), 2U);
 }
 
 TEST(Sampler, TopPOverAFlatVocabularyKeepsJustItsShare) {
