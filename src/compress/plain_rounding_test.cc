@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "compress/quantize.h"
+#include "compress/quantize_fixture.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/temp_folder.h"
@@ -18,13 +18,6 @@
 
 namespace octavo::compress {
 namespace {
-
-const std::string kModels = std::string(OCTAVO_TESTDATA) + "/architectures/";
-
-core::Result<QuantizeSummary> QuantizeTo(const std::string& model, const std::string& out,
-                                         const QuantizeOptions& options = {}) {
-  return Quantize(model, out, options, core::SilentProgress(), core::CancelToken());
-}
 
 // What "llama" is in F16, with `tiny` tensors a thousandth of their size.
 std::string HalfModel(const std::string& path, const std::vector<std::string>& tiny) {

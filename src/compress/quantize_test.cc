@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "compress/quantize_fixture.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/temp_folder.h"
@@ -17,13 +18,6 @@
 
 namespace octavo::compress {
 namespace {
-
-const std::string kModels = std::string(OCTAVO_TESTDATA) + "/architectures/";
-
-core::Result<QuantizeSummary> QuantizeTo(const std::string& model, const std::string& out,
-                                         const QuantizeOptions& options = {}) {
-  return Quantize(model, out, options, core::SilentProgress(), core::CancelToken());
-}
 
 // Name -> content of every file of a folder.
 std::map<std::string, std::string> Contents(const std::string& folder) {
