@@ -25,10 +25,6 @@ bool HasSums(const Activations& x, const PackedMatrix& weight) {
   return x.sum_inputs() > 0 && weight.group() % x.sum_inputs() == 0;
 }
 
-int64_t Panels(const PackedMatrix& weight) {
-  return (weight.blocks() + kPieceBlocks - 1) / kPieceBlocks;
-}
-
 // Weights up to this size every thread reads for rows of its own, which then stay in its cache from
 // one layer to the next; of larger ones each thread reads its part for all rows.
 constexpr int64_t kSharedWeightBytes = int64_t{4} << 20;
@@ -74,8 +70,7 @@ class Pieces {
 MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel, int64_t first_row,
                     int64_t rows, float* scratch) {
   const PackedMatrix& weight = *product.weight;
-  const int64_t first_block = panel * kPieceBlocks;
-  const int64_t first_feature = first_block * kBlockFeatures;
+  const int64_t first_feature = panel * kPanelFeatures;
   MatMulPiece piece;
   const bool codes = x.type() == InputType::kI8 || x.type() == InputType::kI24;
   const bool sums = codes && weight.group() > 0;
@@ -85,13 +80,13 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.x_scales = codes ? x.scales() + first_row : nullptr;
   piece.offsets = weight.offsets().empty() ? nullptr : weight.offsets().data() + first_feature;
   piece.rows = rows;
-  piece.weight = weight.block(first_block);
-  piece.blocks = std::min(kPieceBlocks, weight.blocks() - first_block);
+  piece.weight = weight.panel(panel);
+  piece.blocks = weight.panel_blocks(panel);
   piece.columns = std::min(piece.blocks * kBlockFeatures, weight.n() - first_feature);
   piece.k = x.k();
   piece.scales = weight.scales().empty() ? nullptr : weight.scales().data() + first_feature;
   piece.group = weight.group();
-  piece.group_scales = weight.group_scales(first_block);
+  piece.group_scales = weight.group_scales(panel);
   piece.group_scale_type = weight.group_scale_type();
   piece.x_sums = sums ? x.sums(first_row) : nullptr;
   piece.x_sums_stride = sums ? x.sums_stride() : 0;
@@ -105,9 +100,8 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
 }
 
 void ComesNext(const PackedMatrix& weight, int64_t panel, MatMulPiece& piece) {
-  const int64_t first_block = panel * kPieceBlocks;
-  piece.next = weight.block(first_block);
-  piece.next_bytes = std::min(kPieceBlocks, weight.blocks() - first_block) * weight.block_bytes();
+  piece.next = weight.panel(panel);
+  piece.next_bytes = weight.panel_blocks(panel) * weight.block_bytes();
 }
 
 void Count(const Activations& x, const Product& product, const MatMulEntry& entry) {
@@ -144,7 +138,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
     const PackedMatrix& weight = *products[i].weight;
     entries[i] = &EntryOf(table, x.type(), weight);
     OCTAVO_CHECK(weight.k() == x.k() && entries[i]->run != nullptr && HasSums(x, weight));
-    panels += Panels(weight);
+    panels += weight.panels();
     weight_bytes += weight.bytes();
     piece_rows = std::min(piece_rows, entries[i]->piece_rows);
   }
@@ -153,7 +147,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
   const auto place = [&](int64_t i) {
     int64_t panel = pieces.panel(i);
     size_t which = 0;
-    while (panel >= Panels(*products[which].weight)) panel -= Panels(*products[which++].weight);
+    while (panel >= products[which].weight->panels()) panel -= products[which++].weight->panels();
     return std::pair(which, panel);
   };
   pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
@@ -164,8 +158,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
       const Product& product = products[which];
       MatMulPiece piece = PieceOf(x, product, panel, first_row, pieces.rows(i), scratch);
       piece.out_stride = product.weight->n();
-      piece.out =
-          product.out + first_row * piece.out_stride + panel * kPieceBlocks * kBlockFeatures;
+      piece.out = product.out + first_row * piece.out_stride + panel * kPanelFeatures;
       piece.add = product.add;
       if (i + 1 < pieces.count() && pieces.panel(i + 1) != pieces.panel(i)) {
         const auto [next_which, next_panel] = place(i + 1);
@@ -187,30 +180,31 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
   OCTAVO_CHECK(up.weight->n() == n && gate.weight->k() == x.k() && up.weight->k() == x.k() &&
                gate_entry.run != nullptr && up_entry.run != nullptr && HasSums(x, *gate.weight) &&
                HasSums(x, *up.weight));
-  const Pieces pieces(Panels(*gate.weight), x, std::min(gate_entry.piece_rows, up_entry.piece_rows),
+  const Pieces pieces(gate.weight->panels(), x,
+                      std::min(gate_entry.piece_rows, up_entry.piece_rows),
                       gate.weight->bytes() + up.weight->bytes(), pool.size());
-  constexpr int64_t kWidth = kPieceBlocks * kBlockFeatures;
   pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
-    float* scratch = ThreadScratch(kPieceScratch + 2 * kPieceRows * kWidth);
+    float* scratch = ThreadScratch(kPieceScratch + 2 * kPieceRows * kPanelFeatures);
     float* gated = scratch + kPieceScratch;
-    float* upped = gated + kPieceRows * kWidth;
+    float* upped = gated + kPieceRows * kPanelFeatures;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = pieces.panel(i);
       const int64_t first_row = pieces.first_row(i);
       const int64_t rows = pieces.rows(i);
       MatMulPiece piece = PieceOf(x, gate, panel, first_row, rows, scratch);
       piece.out = gated;
-      piece.out_stride = kWidth;
+      piece.out_stride = kPanelFeatures;
       ComesNext(*up.weight, panel, piece);
       gate_entry.run(piece);
       piece = PieceOf(x, up, panel, first_row, rows, scratch);
       piece.out = upped;
-      piece.out_stride = kWidth;
+      piece.out_stride = kPanelFeatures;
       if (i + 1 < pieces.count()) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
       up_entry.run(piece);
-      float* piece_out = out + first_row * n + panel * kWidth;
+      float* piece_out = out + first_row * n + panel * kPanelFeatures;
       for (int64_t r = 0; r < rows; ++r)
-        table.silu_mul(gated + r * kWidth, upped + r * kWidth, piece.columns, piece_out + r * n);
+        table.silu_mul(gated + r * kPanelFeatures, upped + r * kPanelFeatures, piece.columns,
+                       piece_out + r * n);
     }
   });
   Count(x, gate, gate_entry);

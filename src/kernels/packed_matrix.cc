@@ -104,19 +104,15 @@ PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPo
   out.Allocate(weight.shape[0], weight.shape[1], StorageOf(weight.dtype));
   const int64_t unit = LayoutOf(out.storage_).unit;
   const int64_t row_bytes = out.k_ * static_cast<int64_t>(tensor::DTypeSize(weight.dtype));
-  pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      std::byte* block = out.data_.get() + b * out.block_bytes();
-      std::memset(block, 0, static_cast<size_t>(out.block_bytes()));
-      const std::byte* source = weight.bytes.data() + b * kBlockFeatures * row_bytes;
-      const int64_t rows = std::min(kBlockFeatures, out.n_ - b * kBlockFeatures);
-      if (out.storage_ == Storage::kF32) {
-        PackBlock<uint32_t>(source, rows, out.k_, unit, block);
-      } else {
-        PackBlock<uint16_t>(source, rows, out.k_, unit, block);
-      }
+  const auto pack = [&](int64_t first, int64_t rows, std::byte* block) {
+    const std::byte* source = weight.bytes.data() + first * row_bytes;
+    if (out.storage_ == Storage::kF32) {
+      PackBlock<uint32_t>(source, rows, out.k_, unit, block);
+    } else {
+      PackBlock<uint16_t>(source, rows, out.k_, unit, block);
     }
-  });
+  };
+  out.PackPanels(pack, pool);
   return out;
 }
 
@@ -152,36 +148,53 @@ core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& wei
   }
   std::mutex mutex;
   std::optional<core::Error> failed;
-  pool.ParallelFor(out.blocks(), 1, [&](int64_t begin, int64_t end) {
-    std::vector<int8_t> codes(static_cast<size_t>(kBlockFeatures * out.k_));
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t rows = std::min(kBlockFeatures, out.n_ - b * kBlockFeatures);
-      const core::Status status =
-          read(b * kBlockFeatures, std::span(codes).first(static_cast<size_t>(rows * out.k_)));
-      if (!status.ok()) {
-        const std::lock_guard lock(mutex);
-        if (!failed) failed = status.error();
-        return;
-      }
-      out.PackCodes(codes.data(), rows, b);
+  const auto pack = [&](int64_t first, int64_t rows, std::byte* block) {
+    std::vector<int8_t> codes(static_cast<size_t>(rows * out.k_));
+    const core::Status status = read(first, codes);
+    if (!status.ok()) {
+      const std::lock_guard lock(mutex);
+      if (!failed) failed = status.error();
+      return;
     }
-  });
+    if (out.storage_ == Storage::kI4) return PackNibbles(codes.data(), rows, out.k_, block);
+    PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes.data()), rows, out.k_,
+                      LayoutOf(out.storage_).unit, block);
+    if (!out.offsets_.empty()) out.SumCodes(codes.data(), first, rows);
+  };
+  out.PackPanels(pack, pool);
   if (failed) return std::move(*failed);
   return out;
 }
 
-void PackedMatrix::PackCodes(const int8_t* codes, int64_t rows, int64_t block) {
-  std::byte* to = data_.get() + block * block_bytes();
-  const int64_t unit = LayoutOf(storage_).unit;
-  if (rows < kBlockFeatures || k_ % unit != 0)
-    std::memset(to, 0, static_cast<size_t>(block_bytes()));
-  if (storage_ == Storage::kI4) return PackNibbles(codes, rows, k_, to);
-  PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes), rows, k_, unit, to);
-  for (int64_t row = 0; row < rows && !offsets_.empty(); ++row) {
+void PackedMatrix::PackPanels(core::FunctionRef<void(int64_t, int64_t, std::byte*)> pack,
+                              core::ThreadPool& pool) {
+  const auto unit_bytes = static_cast<size_t>(kBlockFeatures * LayoutOf(storage_).unit_bytes);
+  const int64_t units = block_bytes() / static_cast<int64_t>(unit_bytes);
+  pool.ParallelFor(blocks(), 1, [&](int64_t begin, int64_t end) {
+    // A block by itself stays in the first-level cache while its rows are interleaved.
+    std::vector<std::byte> one(static_cast<size_t>(block_bytes()));
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t first = b * kBlockFeatures;
+      const int64_t rows = std::min(kBlockFeatures, n_ - first);
+      if (rows < kBlockFeatures) std::fill(one.begin(), one.end(), std::byte{0});
+      pack(first, rows, one.data());
+      const int64_t panel = b / kPanelBlocks;
+      const auto step = static_cast<size_t>(panel_blocks(panel)) * unit_bytes;
+      std::byte* to = data_.get() + panel * kPanelBlocks * block_bytes() +
+                      static_cast<size_t>(b % kPanelBlocks) * unit_bytes;
+      const std::byte* from = one.data();
+      for (int64_t u = 0; u < units; ++u, from += unit_bytes, to += step)
+        std::memcpy(to, from, unit_bytes);
+    }
+  });
+}
+
+void PackedMatrix::SumCodes(const int8_t* codes, int64_t row, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r, codes += k_) {
     // Within an int32 for every K that is multiplied in integers.
     int32_t sum = 0;
-    for (int64_t i = row * k_; i < (row + 1) * k_; ++i) sum += codes[i];
-    offsets_[static_cast<size_t>(block * kBlockFeatures + row)] =
+    for (int64_t i = 0; i < k_; ++i) sum += codes[i];
+    offsets_[static_cast<size_t>(row + r)] =
         static_cast<int32_t>(static_cast<uint32_t>(sum) * 128U);
   }
 }
@@ -192,8 +205,8 @@ void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {
   std::vector<float> scales(static_cast<size_t>(blocks() * groups * kBlockFeatures), 0.0F);
   for (int64_t n = 0; n < n_; ++n) {
     for (int64_t g = 0; g < groups; ++g) {
-      const int64_t at = (n / kBlockFeatures * groups + g) * kBlockFeatures + n % kBlockFeatures;
-      scales[static_cast<size_t>(at)] = weight.scales[static_cast<size_t>(n * groups + g)];
+      scales[static_cast<size_t>(GroupScaleAt(n, g))] =
+          weight.scales[static_cast<size_t>(n * groups + g)];
     }
   }
   group_scale_type_ = StorageOf(weight.scale_dtype);
@@ -201,19 +214,26 @@ void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {
   tensor::ConvertFromFloat(scales, weight.scale_dtype, group_scales_);
 }
 
-const std::byte* PackedMatrix::group_scales(int64_t block) const {
+int64_t PackedMatrix::GroupScaleAt(int64_t row, int64_t group) const {
+  const int64_t panel = row / kPanelFeatures;
+  return panel * kPanelFeatures * (k_ / group_) + group * panel_blocks(panel) * kBlockFeatures +
+         row % kPanelFeatures;
+}
+
+const std::byte* PackedMatrix::group_scales(int64_t panel) const {
   if (group_ == 0) return nullptr;
-  const auto block_scales =
-      static_cast<int64_t>(group_scales_.size()) / std::max<int64_t>(blocks(), 1);
-  return group_scales_.data() + block * block_scales;
+  return group_scales_.data() +
+         GroupScaleAt(panel * kPanelFeatures, 0) * (group_scale_type_ == Storage::kF32 ? 4 : 2);
 }
 
 void PackedMatrix::UnpackRow(int64_t row, std::span<float> out) const {
   OCTAVO_CHECK(row >= 0 && row < n_ && static_cast<int64_t>(out.size()) == k_);
   const StorageLayout& layout = LayoutOf(storage_);
-  const std::byte* base = block(row / kBlockFeatures) + row % kBlockFeatures * layout.unit_bytes;
+  const int64_t at = row / kPanelFeatures;
+  const std::byte* base = panel(at) + row % kPanelFeatures * layout.unit_bytes;
+  const int64_t step = panel_blocks(at) * kBlockFeatures * layout.unit_bytes;
   for (int64_t i = 0; i < k_; ++i) {
-    const std::byte* unit = base + i / layout.unit * kBlockFeatures * layout.unit_bytes;
+    const std::byte* unit = base + i / layout.unit * step;
     const int64_t inside = i % layout.unit;
     float value = 0;
     uint16_t half = 0;
@@ -244,9 +264,7 @@ void PackedMatrix::UnpackRow(int64_t row, std::span<float> out) const {
 
 float PackedMatrix::ScaleOf(int64_t row, int64_t input) const {
   if (group_ == 0) return scales_[static_cast<size_t>(row)];
-  const auto at =
-      static_cast<size_t>((row / kBlockFeatures * (k_ / group_) + input / group_) * kBlockFeatures +
-                          row % kBlockFeatures);
+  const auto at = static_cast<size_t>(GroupScaleAt(row, input / group_));
   float scale = 0;
   uint16_t half = 0;
   if (group_scale_type_ == Storage::kF32) {

@@ -1,6 +1,7 @@
-// A weight matrix as the kernels read it: packed once at load into blocks of 16 output features.
+// A weight matrix as the kernels read it: packed once at load into panels (table.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -48,7 +49,13 @@ class PackedMatrix {
   }
   int64_t blocks() const { return (n_ + kBlockFeatures - 1) / kBlockFeatures; }
   int64_t block_bytes() const;
-  const std::byte* block(int64_t index) const { return data_.get() + index * block_bytes(); }
+  int64_t panels() const { return (blocks() + kPanelBlocks - 1) / kPanelBlocks; }
+  const std::byte* panel(int64_t index) const {
+    return data_.get() + index * kPanelBlocks * block_bytes();
+  }
+  int64_t panel_blocks(int64_t index) const {
+    return std::min(kPanelBlocks, blocks() - index * kPanelBlocks);
+  }
   // Padded with 1 to whole blocks; empty for float storages.
   std::span<const float> scales() const { return scales_; }
   // 128 times the sum of each feature's codes, which products with inputs that have 128 added take
@@ -56,9 +63,9 @@ class PackedMatrix {
   std::span<const int32_t> offsets() const { return offsets_; }
   // Inputs that share a scale; 0: no groups.
   int64_t group() const { return group_; }
-  // Scales of the groups from a block on, [blocks][K / group][16] of that type: the one in which
-  // they are stored.
-  const std::byte* group_scales(int64_t block) const;
+  // Scales of the groups of a panel, [K / group][blocks][16] of that type: the one in which they
+  // are stored. nullptr without groups.
+  const std::byte* group_scales(int64_t panel) const;
   Storage group_scale_type() const { return group_scale_type_; }
   // Row n as f32: codes times scale, or the float itself. out: [K].
   void UnpackRow(int64_t row, std::span<float> out) const;
@@ -69,8 +76,13 @@ class PackedMatrix {
   };
   void Allocate(int64_t n, int64_t k, Storage storage);
   void PackGroupScales(const tensor::QuantizedTensor& weight);
-  // `rows` rows of codes into one block.
-  void PackCodes(const int8_t* codes, int64_t rows, int64_t block);
+  // Of each block, from its rows as `pack(first row, rows, block)` interleaves them into one that
+  // is zero.
+  void PackPanels(core::FunctionRef<void(int64_t, int64_t, std::byte*)> pack,
+                  core::ThreadPool& pool);
+  void SumCodes(const int8_t* codes, int64_t row, int64_t rows);
+  // Where the scale of a feature's group lies.
+  int64_t GroupScaleAt(int64_t row, int64_t group) const;
   float ScaleOf(int64_t row, int64_t input) const;
   int64_t n_ = 0;
   int64_t k_ = 0;

@@ -10,14 +10,19 @@
 
 namespace octavo::kernels {
 
-// What a packed weight buffer holds. A block is 16 output features; inside a block the inputs come
-// in order, `kUnit` of them side by side for each feature, so that one vector load feeds one
-// multiply-add of 16 features:
-//   kF32, kF16: [K][16]      kBF16: [ceil(K/2)][16][2]      kI8: [ceil(K/4)][16][4]
-//   kI4: [K/8][16][4 bytes], code + 8 of 4 inputs in the low halves, of the next 4 in the high ones
+// What a packed weight buffer holds. A block is 16 output features, a panel four blocks, the last
+// one what is left. Inside a panel the inputs come in order, a unit of them at a time for all of
+// its blocks, so that one vector load feeds one multiply-add of 16 features and who multiplies few
+// rows reads memory in one stream:
+//   kF32, kF16: [K][blocks][16]    kBF16: [ceil(K/2)][blocks][16][2]
+//   kI8: [ceil(K/4)][blocks][16][4]
+//   kI4: [K/8][blocks][16][4 bytes], code + 8 of 4 inputs in the low halves, of the next 4 in the
+//        high ones
 enum class Storage : uint8_t { kF32, kF16, kBF16, kI8, kI4 };
 inline constexpr int kStorageCount = 5;
 inline constexpr int64_t kBlockFeatures = 16;
+inline constexpr int64_t kPanelBlocks = 4;
+inline constexpr int64_t kPanelFeatures = kPanelBlocks * kBlockFeatures;
 
 struct StorageLayout {
   const char* name;
@@ -41,13 +46,12 @@ constexpr int64_t CodeRows(InputType type) {
 // what two kernels can multiply without saturating, 256 would ask for -128 as well.
 inline constexpr float kRadix = 252.0F;
 
-// At most this many rows and blocks in one piece, and this much scratch (f32, 64-byte aligned) for
-// it: a panel of weights, sums, and the ends of blocks that fill no tile.
+// At most this many rows in one piece, and this much scratch (f32, 64-byte aligned) for it:
+// kPanelInputs inputs of its panel, sums, and the ends of blocks that fill no tile.
 inline constexpr int64_t kPieceRows = 512;
-inline constexpr int64_t kPieceBlocks = 4;
 inline constexpr int64_t kPanelInputs = 512;
 inline constexpr int64_t kPieceScratch =
-    (kPanelInputs + kPieceRows + kBlockFeatures) * kPieceBlocks * kBlockFeatures;
+    (kPanelInputs + kPieceRows + kBlockFeatures) * kPanelFeatures;
 
 // Tiles of inputs: 16 rows of 64 bytes.
 inline constexpr int64_t kTileSide = 16;
@@ -87,14 +91,14 @@ struct MatMulPiece {
   int64_t x_sums_stride;
   int64_t sum_inputs;
   int64_t rows;        // 1..kPieceRows / CodeRows
-  const void* weight;  // first block; blocks follow each other
-  int64_t blocks;      // 1..kPieceBlocks
+  const void* weight;  // a panel
+  int64_t blocks;      // of it, 1..kPanelBlocks
   int64_t columns;     // features that exist, in (16 * (blocks - 1), 16 * blocks]
   int64_t k;
   const float* scales;       // of the first block's features, padded to 16 * blocks; nullptr: none
   const float* bias;         // the same; nullptr: none
   int64_t group;             // inputs that share a scale, a divisor of k; 0: no groups
-  const void* group_scales;  // [blocks][k / group][16]
+  const void* group_scales;  // [k / group][blocks][16]
   Storage group_scale_type;  // kF32, kF16 or kBF16
   float* out;                // [rows, columns], rows `out_stride` floats apart
   int64_t out_stride;

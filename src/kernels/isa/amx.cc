@@ -66,11 +66,11 @@ inline void ReleaseTiles() {
   _tile_release();
 }
 // 4 codes of 16 features become two units of bf16 pairs.
-inline void CodesToPairs(const char* codes, char* pairs) {
+inline void CodesToPairs(const char* codes, char* first, char* second) {
   Vec w[4];
   UnpackI8(reinterpret_cast<const int8_t*>(codes), w);
-  _mm512_storeu_si512(pairs, JoinPairs(w[0], w[1]));
-  _mm512_storeu_si512(pairs + 64, JoinPairs(w[2], w[3]));
+  _mm512_storeu_si512(first, JoinPairs(w[0], w[1]));
+  _mm512_storeu_si512(second, JoinPairs(w[2], w[3]));
 }
 
 // With fewer rows reading the weights takes longer than multiplying them without tiles.

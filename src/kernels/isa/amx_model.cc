@@ -106,13 +106,14 @@ inline void TileDotBf16() {
   }
 }
 
-inline void CodesToPairs(const char* codes, char* pairs) {
+inline void CodesToPairs(const char* codes, char* first, char* second) {
   for (int i = 0; i < 64; ++i) {
     const auto code = static_cast<float>(static_cast<int8_t>(codes[i]));
     uint32_t bits;
     __builtin_memcpy(&bits, &code, sizeof(bits));
     const auto value = static_cast<uint16_t>(bits >> 16);
-    __builtin_memcpy(pairs + i % 4 / 2 * 64 + i / 4 * 4 + i % 2 * 2, &value, sizeof(value));
+    char* pairs = i % 4 < 2 ? first : second;
+    __builtin_memcpy(pairs + i / 4 * 4 + i % 2 * 2, &value, sizeof(value));
   }
 }
 

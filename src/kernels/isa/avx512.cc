@@ -49,7 +49,7 @@ constexpr int32_t kKeySurplus = 0;
 // 32 registers: 24 sums, 4 weights and the broadcast input.
 constexpr int kTileRows = 6;
 constexpr int kTileBlocks = 4;
-constexpr int kStreamBlocks = 4;
+constexpr int kStreamSums = 20;
 constexpr int kIntTileRows = 6;
 constexpr int kIntTileBlocks = 2;
 

@@ -13,11 +13,12 @@
 namespace octavo::kernels {
 namespace {
 
-// Weight of input k for feature `lane` of the block at `block`.
+// Weight of input k for feature n of the piece.
 template <Storage kStorage>
-float WeightAt(const std::byte* block, int64_t k, int64_t lane) {
+float WeightAt(const MatMulPiece& piece, int64_t k, int64_t n) {
   constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
-  const std::byte* unit = block + (k / kLayout.unit * kBlockFeatures + lane) * kLayout.unit_bytes;
+  const int64_t at = k / kLayout.unit * piece.blocks * kBlockFeatures + n;
+  const std::byte* unit = static_cast<const std::byte*>(piece.weight) + at * kLayout.unit_bytes;
   const int64_t i = k % kLayout.unit;
   if constexpr (kStorage == Storage::kI4) {
     const auto both = static_cast<int32_t>(unit[i % 4]);
@@ -51,27 +52,25 @@ float InputAt(const std::byte* row, int64_t k) {
 
 // Over inputs first <= k < last; `codes` is one row of codes.
 template <Storage kStorage>
-float IntegerSum(const MatMulPiece& piece, const std::byte* codes, const std::byte* block,
-                 int64_t lane, int64_t first, int64_t last) {
+float IntegerSum(const MatMulPiece& piece, const std::byte* codes, int64_t n, int64_t first,
+                 int64_t last) {
   int32_t sum = 0;
   for (int64_t i = first; i < last; ++i) {
     const int32_t code =
         piece.group > 0 ? static_cast<int8_t>(codes[i]) : static_cast<int32_t>(codes[i]) - 128;
-    sum += static_cast<int32_t>(WeightAt<kStorage>(block, i, lane)) * code;
+    sum += static_cast<int32_t>(WeightAt<kStorage>(piece, i, n)) * code;
   }
   return static_cast<float>(sum);
 }
 
 template <InputType kInput, Storage kStorage>
-float Sum(const MatMulPiece& piece, const std::byte* row, const std::byte* block, int64_t lane,
-          int64_t first, int64_t last) {
+float Sum(const MatMulPiece& piece, const std::byte* row, int64_t n, int64_t first, int64_t last) {
   if constexpr (kInput == InputType::kI8) {
-    return IntegerSum<kStorage>(piece, row, block, lane, first, last);
+    return IntegerSum<kStorage>(piece, row, n, first, last);
   } else if constexpr (kInput == InputType::kI24) {
     float parts[3];
     for (int64_t p = 0; p < 3; ++p) {
-      parts[p] =
-          IntegerSum<kStorage>(piece, row + p * piece.x_stride_bytes, block, lane, first, last);
+      parts[p] = IntegerSum<kStorage>(piece, row + p * piece.x_stride_bytes, n, first, last);
     }
     return std::fma(parts[0], kRadix * kRadix, std::fma(parts[1], kRadix, parts[2]));
   } else {
@@ -79,15 +78,14 @@ float Sum(const MatMulPiece& piece, const std::byte* row, const std::byte* block
     for (int64_t i = first; i < last; ++i) {
       int64_t at = i;
       if (kInput == InputType::kBf16 && (i ^ 1) < last) at = i ^ 1;
-      sum = std::fma(WeightAt<kStorage>(block, at, lane), InputAt<kInput>(row, at), sum);
+      sum = std::fma(WeightAt<kStorage>(piece, at, n), InputAt<kInput>(row, at), sum);
     }
     return sum;
   }
 }
 
 float GroupScale(const MatMulPiece& piece, int64_t group, int64_t n) {
-  const int64_t groups = piece.k / piece.group;
-  const int64_t at = (n / kBlockFeatures * groups + group) * kBlockFeatures + n % kBlockFeatures;
+  const int64_t at = group * piece.blocks * kBlockFeatures + n;
   if (piece.group_scale_type == Storage::kF32)
     return static_cast<const float*>(piece.group_scales)[at];
   const uint16_t bits = static_cast<const uint16_t*>(piece.group_scales)[at];
@@ -97,23 +95,17 @@ float GroupScale(const MatMulPiece& piece, int64_t group, int64_t n) {
 
 template <InputType kInput, Storage kStorage>
 void MatMul(const MatMulPiece& piece) {
-  constexpr StorageLayout kLayout = kStorageLayouts[static_cast<int>(kStorage)];
-  const int64_t units = (piece.k + kLayout.unit - 1) / kLayout.unit;
-  const int64_t block_bytes = units * kBlockFeatures * kLayout.unit_bytes;
   for (int64_t row = 0; row < piece.rows; ++row) {
     const std::byte* x =
         static_cast<const std::byte*>(piece.x) + row * CodeRows(kInput) * piece.x_stride_bytes;
     for (int64_t n = 0; n < piece.columns; ++n) {
-      const std::byte* block =
-          static_cast<const std::byte*>(piece.weight) + n / kBlockFeatures * block_bytes;
-      const int64_t lane = n % kBlockFeatures;
       float sum = 0;
       if (piece.group == 0) {
-        sum = Sum<kInput, kStorage>(piece, x, block, lane, 0, piece.k);
+        sum = Sum<kInput, kStorage>(piece, x, n, 0, piece.k);
       } else {
         for (int64_t g = 0; g < piece.k / piece.group; ++g) {
           const int64_t first = g * piece.group;
-          sum = std::fma(Sum<kInput, kStorage>(piece, x, block, lane, first, first + piece.group),
+          sum = std::fma(Sum<kInput, kStorage>(piece, x, n, first, first + piece.group),
                          GroupScale(piece, g, n), sum);
         }
       }
