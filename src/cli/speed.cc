@@ -46,6 +46,7 @@ struct DecodeRound {
   double seconds;
   double linear_seconds;
   double attention_seconds;
+  double read_bytes_per_s;  // 0: not measured
 };
 
 // `tokens` steps that each write one token of `batch` sequences, behind `context` ones.
@@ -65,7 +66,7 @@ Result<DecodeRound> OneDecode(engine::Engine& engine, int64_t batch, int64_t con
   for (int64_t i = 0; i < tokens; ++i) OCTAVO_RETURN_IF_ERROR(engine.Forward(steps));
   const double seconds = watch.Seconds();
   const model::Profile& profile = engine.model().profile();
-  return DecodeRound{seconds, profile.linear_seconds, profile.attention_seconds};
+  return DecodeRound{seconds, profile.linear_seconds, profile.attention_seconds, 0};
 }
 
 // What `measure` gives in each round but the first, which warms up.
@@ -212,17 +213,19 @@ Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, 
       (static_cast<double>(options.context) + static_cast<double>(options.decode + 1) / 2);
   const double bytes = static_cast<double>(engine.model().step_bytes()) +
                        positions * static_cast<double>(engine.kv_bytes_per_token());
-  double read = limits ? limits->read_bytes_per_s : 0;
-  const auto read_these = [&] {
-    if (!limits) return;
-    read = std::max(
-        read, kernels::ReadBytesPerSecond(static_cast<uint64_t>(bytes), engine.pool()).value_or(0));
+  std::optional<kernels::MemoryReader> reader;
+  if (limits) {
+    reader = kernels::MemoryReader::Make(static_cast<uint64_t>(bytes), engine.pool());
+    if (!reader) return core::Exhausted("no memory to measure how fast this machine reads");
+  }
+  // As in OnePrefill: reading is timed right before and right after, and the faster of both counts.
+  const auto one_round = [&]() -> Result<DecodeRound> {
+    const double before = reader ? reader->BytesPerSecond(engine.pool()) : 0;
+    OCTAVO_TRY(DecodeRound round, OneDecode(engine, batch, options.context, options.decode));
+    if (reader) round.read_bytes_per_s = std::max(before, reader->BytesPerSecond(engine.pool()));
+    return round;
   };
-  read_these();
-  OCTAVO_TRY(const std::vector<DecodeRound> rounds, Rounds<DecodeRound>(cancel, [&] {
-               return OneDecode(engine, batch, options.context, options.decode);
-             }));
-  read_these();
+  OCTAVO_TRY(const std::vector<DecodeRound> rounds, Rounds<DecodeRound>(cancel, one_round));
   const double seconds = MedianOf(rounds, [](const DecodeRound& r) { return r.seconds; });
   const double tokens_per_s = static_cast<double>(batch * options.decode) / seconds;
   Json out = {{"batch", batch},
@@ -233,9 +236,12 @@ Result<Json> MeasureDecode(engine::Engine& engine, const SpeedOptions& options, 
               {"fraction_of_limit", nullptr}};
   PutShares(rounds, out);
   if (!limits) return out;
-  const double fraction = tokens_per_s * bytes / (read * static_cast<double>(batch));
+  const double read_bytes = bytes * static_cast<double>(options.decode);  // of a round
+  const double fraction = MedianOf(
+      rounds, [&](const DecodeRound& r) { return read_bytes / (r.seconds * r.read_bytes_per_s); });
   OCTAVO_RETURN_IF_ERROR(CheckFraction(fraction, fmt::format("decode of batch {}", batch)));
-  out["read_gb_per_s"] = read / 1e9;
+  out["read_gb_per_s"] =
+      MedianOf(rounds, [](const DecodeRound& r) { return r.read_bytes_per_s; }) / 1e9;
   out["fraction_of_limit"] = fraction;
   return out;
 }

@@ -16,6 +16,10 @@ namespace {
 constexpr int kTrials = 3;
 constexpr int64_t kPieceFloats = int64_t{1} << 18;
 
+uint64_t BytesBeyondCache() {
+  return std::max<uint64_t>(8 * core::LastLevelCacheBytes(), uint64_t{1} << 28);
+}
+
 // Seconds of one pass over the buffer.
 double ReadOnce(const float* data, int64_t pieces, bool all_threads, core::ThreadPool& pool) {
   const KernelTable& table = ActiveTable();
@@ -35,28 +39,33 @@ double ReadOnce(const float* data, int64_t pieces, bool all_threads, core::Threa
 
 }  // namespace
 
-std::optional<double> ReadBytesPerSecond(uint64_t bytes, core::ThreadPool& pool) {
-  const int64_t pieces =
-      std::max<int64_t>(1, static_cast<int64_t>(bytes / sizeof(float)) / kPieceFloats);
-  FloatBuffer buffer;
+std::optional<MemoryReader> MemoryReader::Make(uint64_t bytes, core::ThreadPool& pool) {
+  MemoryReader out;
+  bytes = std::min(bytes, BytesBeyondCache());
+  out.pieces_ = std::max<int64_t>(1, static_cast<int64_t>(bytes / sizeof(float)) / kPieceFloats);
   float* data = nullptr;
   try {
-    data = buffer.Reserve(pieces * kPieceFloats);
+    data = out.buffer_.Reserve(out.pieces_ * kPieceFloats);
   } catch (const std::bad_alloc&) {
     return std::nullopt;
   }
-  pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end) {
+  pool.ParallelFor(out.pieces_, 1, [&](int64_t begin, int64_t end) {
     std::fill(data + begin * kPieceFloats, data + end * kPieceFloats, 1.5F);
   });
-  const double total = static_cast<double>(pieces * kPieceFloats) * sizeof(float);
+  out.data_ = data;
+  return out;
+}
+
+double MemoryReader::BytesPerSecond(core::ThreadPool& pool) const {
+  const double total = static_cast<double>(pieces_ * kPieceFloats) * sizeof(float);
   double best = 0;
   for (const bool all_threads : {true, false}) {
     // At least 50 ms a trial, so that a small buffer is read often enough to be timed.
-    const double once = ReadOnce(data, pieces, all_threads, pool);
+    const double once = ReadOnce(data_, pieces_, all_threads, pool);
     const int repeats = std::clamp(static_cast<int>(0.05 / once), 1, 10000);
     for (int trial = 0; trial < kTrials; ++trial) {
       double seconds = 0;
-      for (int i = 0; i < repeats; ++i) seconds += ReadOnce(data, pieces, all_threads, pool);
+      for (int i = 0; i < repeats; ++i) seconds += ReadOnce(data_, pieces_, all_threads, pool);
       best = std::max(best, total * repeats / seconds);
     }
   }
@@ -86,10 +95,11 @@ std::optional<double> PeakOpsPerSecond(InputType type, core::ThreadPool& pool) {
 }
 
 MachineLimits MeasureMachine(core::ThreadPool& pool) {
-  uint64_t bytes = std::max<uint64_t>(8 * core::LastLevelCacheBytes(), uint64_t{1} << 28);
+  uint64_t bytes = BytesBeyondCache();
   if (const auto available = core::AvailableMemoryBytes()) bytes = std::min(bytes, *available / 4);
   MachineLimits out;
-  out.read_bytes_per_s = ReadBytesPerSecond(bytes, pool).value_or(0);
+  if (const auto reader = MemoryReader::Make(bytes, pool))
+    out.read_bytes_per_s = reader->BytesPerSecond(pool);
   out.int8_ops_per_s = PeakOpsPerSecond(InputType::kI8, pool);
   out.bf16_ops_per_s = PeakOpsPerSecond(InputType::kBf16, pool);
   out.f32_ops_per_s = PeakOpsPerSecond(InputType::kF32, pool).value_or(0);
