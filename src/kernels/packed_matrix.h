@@ -76,8 +76,8 @@ class PackedMatrix {
   };
   void Allocate(int64_t n, int64_t k, Storage storage);
   void PackGroupScales(const tensor::QuantizedTensor& weight);
-  // Of each block, from its rows as `pack(first row, rows, block)` interleaves them into one that
-  // is zero.
+  // Lays out all panels: pack(first row, rows, block) interleaves the rows of one block into memory
+  // that is zero, from many threads at once.
   void PackPanels(core::FunctionRef<void(int64_t, int64_t, std::byte*)> pack,
                   core::ThreadPool& pool);
   void SumCodes(const int8_t* codes, int64_t row, int64_t rows);
