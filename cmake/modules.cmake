@@ -47,6 +47,8 @@ function(octavo_add_module module allowed)
     target_link_libraries(octavo_${module}_test PRIVATE octavo_${module} GTest::gtest_main)
     target_compile_definitions(octavo_${module}_test PRIVATE
       OCTAVO_TESTDATA="${CMAKE_SOURCE_DIR}/testdata" OCTAVO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    # What they test is optimised; they themselves compile in two thirds of the time, half of it under sanitizers.
+    target_compile_options(octavo_${module}_test PRIVATE -O0)
     gtest_discover_tests(octavo_${module}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX "${module}/"
       PROPERTIES TIMEOUT 300)
   endif()

@@ -29,11 +29,20 @@ inline IntVec RemoveOffset(IntVec sum, const int32_t*) {
   return sum;
 }
 
-// At most 15 times 127, twice: within an int16.
-inline IntVec DotNibbles(IntVec sum, NibbleVec w, int32_t four) {
-  const __m512i pairs = _mm512_maddubs_epi16(w, _mm512_set1_epi32(four));
+// Products of kVectors vectors of 4-bit codes with as many fours of codes. Pairs of products, each
+// at most 2 * 15 * 127, are summed as int16 before they are widened.
+template <int kVectors>
+inline IntVec DotNibbles(IntVec sum, const NibbleVec* w, const int32_t* fours) {
+  static_assert(kVectors <= 8);
+  __m512i pairs = _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    const __m512i four = _mm512_set1_epi32(fours[v]);
+    pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(w[v], four));
+  }
   return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
+constexpr int kApartVectors = 2;
 
 // Keys are signed codes, and so are the codes of a query.
 using KeyVec = CodeVec;
