@@ -45,7 +45,7 @@ double OutputError(const std::vector<float>& weight, const tensor::QuantizedTens
 // what the paper's algorithm would round there, given the codes before it, in codes.
 double MissOfPaperGptq(const std::vector<double>& h, int64_t k, std::vector<double> w,
                        const std::vector<double>& scale, double low, double high,
-                       const std::vector<int>& codes) {
+                       const std::vector<int8_t>& codes) {
   std::vector<double> inverse(static_cast<size_t>(k * k));  // Gauss-Jordan
   std::vector<double> a = h;
   for (int64_t i = 0; i < k; ++i) inverse[static_cast<size_t>(i * (k + 1))] = 1;
@@ -105,7 +105,7 @@ TEST(Gptq, IsThePapersAlgorithm) {
         std::vector<double> h(static_cast<size_t>(k * k));
         std::vector<double> row_weight(static_cast<size_t>(k));
         std::vector<double> scale(static_cast<size_t>(k));
-        std::vector<int> codes(static_cast<size_t>(k));
+        std::vector<int8_t> codes(static_cast<size_t>(k));
         for (int64_t i = 0; i < k; ++i) {
           const int64_t input = factor.order()[static_cast<size_t>(i)];
           row_weight[static_cast<size_t>(i)] = w[static_cast<size_t>(row * k + input)];
