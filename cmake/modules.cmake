@@ -29,6 +29,11 @@ function(octavo_add_module module allowed)
     return()
   endif()
 
+  # Where the preset compiles several sources as one (docs/adr/0012), those of a registration list stay alone: each defines
+  # the same names.
+  set(listed ${sources})
+  list(FILTER listed INCLUDE REGEX "^${dir}/[^/]+/")
+  set_source_files_properties(${listed} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(octavo_${module} STATIC ${sources})
   target_include_directories(octavo_${module} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   foreach(other IN LISTS allowed)

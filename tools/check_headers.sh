@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Compiles every header under src by itself: a header that leans on its includer's includes fails here.  One that its own
-# source includes before anything else is compiled by itself in every build already.
+# Compiles each of the given headers (src/...) by itself: one that leans on its includer's includes fails here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 compile() {
@@ -8,8 +7,4 @@ compile() {
     { echo "$1: does not compile alone" >&2; return 1; }
 }
 export -f compile
-first_include() { [ ! -e "$1" ] || grep -m 1 '^#include' "$1" || true; }
-git ls-files --cached --others --exclude-standard -- 'src/*.h' | while read -r f; do
-  [ -e "$f" ] || continue
-  [ "$(first_include "${f%.h}.cc")" = "#include \"${f#src/}\"" ] || echo "$f"
-done | xargs -P "$(nproc)" -I{} bash -c 'compile "$@"' _ {}
+printf '%s\n' "$@" | xargs -r -P "$(nproc)" -I{} bash -c 'compile "$@"' _ {}

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "compress/model_ends.h"
+#include "compress/quantize_fixture.h"
 #include "core/json.h"
 #include "core/random.h"
 #include "engine/block_stream.h"
@@ -17,8 +18,6 @@
 
 namespace octavo::compress {
 namespace {
-
-const std::string kModels = std::string(OCTAVO_TESTDATA) + "/architectures/";
 
 using Change = std::function<void(BlockTensors&, const model::ModelConfig&, core::ThreadPool&)>;
 

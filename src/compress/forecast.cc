@@ -12,8 +12,7 @@ namespace octavo::compress {
 namespace {
 
 constexpr int64_t kFloat = 4;
-// Buffers of one pass of 512 rows, code, and what the allocator keeps.
-constexpr int64_t kRowsPerPass = 512;
+// Code, and what the allocator keeps.
 constexpr int64_t kProcess = int64_t{96} << 20;
 
 int64_t BlockWeights(const model::ModelConfig& c) {
@@ -38,7 +37,7 @@ Forecast ForecastBlocks(const model::ModelConfig& c, const LayerPlan& plan, cons
     // 12 K^2 bytes while it is made, and a thread's rows (quant/gptq_factor.h, quant/gptq.h).
     if (recipe.method == Method::kGptq) factor = 12 * widest * widest + 1024 * widest * threads;
   }
-  const int64_t scratch = kRowsPerPass * kFloat *
+  const int64_t scratch = model::kRowsPerPass * kFloat *
                           (4 * c.hidden_size + 3 * c.heads * c.head_dim + 3 * c.intermediate_size);
   Forecast out;
   // The block as f32, and packed for its pass, or its factor and codes, whichever is more.

@@ -19,16 +19,6 @@
 namespace octavo::compress {
 namespace {
 
-// Name -> content of every file of a folder.
-std::map<std::string, std::string> Contents(const std::string& folder) {
-  std::map<std::string, std::string> out;
-  const std::vector<std::string> names = core::ListFolder(folder).value();
-  for (const std::string& name : names) {
-    out[name] = core::ReadFile(core::JoinPath(folder, name)).value();
-  }
-  return out;
-}
-
 // A copy of a test model with one f32 weight of one tensor replaced.
 std::string ModelWith(const core::TempFolder& temp, const std::string& tensor, size_t index,
                       float value) {

@@ -10,7 +10,7 @@
 
 #include "compress/block_store.h"
 #include "compress/calibration.h"
-#include "compress/quantize.h"
+#include "compress/quantize_fixture.h"
 #include "core/file.h"
 #include "core/random.h"
 #include "core/temp_folder.h"
@@ -18,16 +18,6 @@
 
 namespace octavo::compress {
 namespace {
-
-const std::string kModels = std::string(OCTAVO_TESTDATA) + "/architectures/";
-
-std::map<std::string, std::string> Contents(const std::string& folder) {
-  std::map<std::string, std::string> out;
-  const std::vector<std::string> names = core::ListFolder(folder).value();
-  for (const std::string& name : names)
-    out[name] = core::ReadFile(core::JoinPath(folder, name)).value();
-  return out;
-}
 
 // A calibration of random tokens for the fixtures.
 std::string MakeCalibration(const core::TempFolder& temp) {

@@ -36,7 +36,7 @@ Status Publish(const std::string& staging, const std::string& path) {
   if (errno == EINVAL || errno == ENOSYS) {
     return Unsupported(fmt::format(
         "{}: this file system cannot exchange two folders; remove the old one and run again",
-        Printable(path, 4096)));
+        PrintablePath(path)));
   }
   return ErrnoError(path, "replace", errno);
 }
@@ -51,7 +51,7 @@ Result<AtomicDirectory> AtomicDirectory::Create(const std::string& path) {
   std::string target = JoinPath(ParentFolder(path), BaseName(path));
   if (FileExists(target)) {
     return Invalid(
-        fmt::format("{}: is a file, expected the name of a folder", Printable(path, 4096)));
+        fmt::format("{}: is a file, expected the name of a folder", PrintablePath(path)));
   }
   OCTAVO_TRY(Staged staged, StageFolder(target));
   return AtomicDirectory(std::move(target), std::move(staged.path), staged.lock.Release());

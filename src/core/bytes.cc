@@ -69,6 +69,10 @@ std::string Printable(std::string_view text, size_t limit) {
   return out;
 }
 
+std::string PrintablePath(std::string_view path) {
+  return Printable(path, 4096);
+}
+
 bool IsUtf8(std::string_view text) {
   while (!text.empty()) {
     const size_t length = SequenceLength(text);

@@ -62,6 +62,8 @@ std::string HumanBytes(uint64_t bytes);
 // Text from a file, cut and escaped so that it is safe inside a one-line error message: control
 // bytes and invalid UTF-8 become \xNN, anything past `limit` bytes becomes "...".
 std::string Printable(std::string_view text, size_t limit = 80);
+// The same of a path, which is cut at the longest that Linux has.
+std::string PrintablePath(std::string_view path);
 
 // True if `text` is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
 bool IsUtf8(std::string_view text);

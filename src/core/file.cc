@@ -33,7 +33,7 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return ErrnoError(path, "inspect", errno);
   if (!S_ISREG(info.st_mode))
-    return Invalid(fmt::format("{}: not a regular file", Printable(path, 4096)));
+    return Invalid(fmt::format("{}: not a regular file", PrintablePath(path)));
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return MappedFile(path, {});
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
@@ -87,7 +87,7 @@ Result<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
   if (::fstat(fd.get(), &info) != 0) return ErrnoError(path, "inspect", errno);
   const auto too_large = [&] {
     return Exhausted(fmt::format("{}: larger than {}, the most that is read of such a file",
-                                 Printable(path, 4096), HumanBytes(max_bytes)));
+                                 PrintablePath(path), HumanBytes(max_bytes)));
   };
   const auto expected = S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 0;
   if (expected > max_bytes) return too_large();

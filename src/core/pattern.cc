@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxBytes = 1024;
 constexpr size_t kMaxSteps = 8192;
-constexpr int kMaxDepth = 32;
+constexpr int kMaxGroupDepth = 32;
 constexpr int kMaxRepeats = 1000;
 
 using ByteSet = std::bitset<256>;
@@ -79,7 +79,7 @@ class PatternParser {
   }
 
   Result<Program> Alternatives(int depth) {
-    if (depth > kMaxDepth) return Refuse("has groups nested more than 32 deep");
+    if (depth > kMaxGroupDepth) return Refuse("has groups nested more than 32 deep");
     std::vector<Program> choices;
     do {
       OCTAVO_TRY(Program choice, Sequence(depth));

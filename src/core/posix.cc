@@ -35,7 +35,7 @@ constexpr Advice kAdvice[] = {
 
 Error ErrnoError(const std::string& path, std::string_view action, int error_number) {
   ErrorCode code = ErrorCode::kIo;
-  std::string message = fmt::format("{}: cannot {}: {}", Printable(path, 4096), action,
+  std::string message = fmt::format("{}: cannot {}: {}", PrintablePath(path), action,
                                     std::generic_category().message(error_number));
   for (const Advice& advice : kAdvice) {
     if (advice.error_number != error_number) continue;

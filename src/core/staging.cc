@@ -54,7 +54,7 @@ Result<Staged> Stage(const std::string& target, const Make& make) {
   const std::string name = BaseName(target);
   if (name.empty() || name == "." || name == ".." || name == "/") {
     return Invalid(fmt::format("'{}' cannot be written: give the name of a new file or folder",
-                               Printable(target, 4096)));
+                               PrintablePath(target)));
   }
   RemoveAbandoned(target);
   static std::atomic<unsigned> counter{0};
@@ -68,7 +68,7 @@ Result<Staged> Stage(const std::string& target, const Make& make) {
     if (LockNew(staged)) return staged;
   }
   return IoError(fmt::format("{}: cannot lock a temporary beside it; choose a local folder",
-                             Printable(target, 4096)));
+                             PrintablePath(target)));
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ Result<Staged> Stage(const std::string& target, const Make& make) {
 Result<Staged> StageFile(const std::string& target, unsigned mode) {
   if (FolderExists(target)) {
     return Invalid(
-        fmt::format("{}: is a folder, expected the name of a file", Printable(target, 4096)));
+        fmt::format("{}: is a folder, expected the name of a file", PrintablePath(target)));
   }
   return Stage(target, [&](const std::string& path) {
     return OpenFd(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);

@@ -33,7 +33,7 @@ namespace {
 
 constexpr size_t kMaxTomlBytes = size_t{1} << 20;
 constexpr int kMaxDots = 256;
-constexpr int kMaxDepth = 64;
+constexpr int kMaxTomlDepth = 64;
 
 // Every dot of a key makes a table inside a table, without a limit in toml++, and tables are
 // destroyed recursively. A key stays on one line, and no key holds two dots in a row outside
@@ -64,8 +64,8 @@ std::string Text(const T& date_or_time) {
 }
 
 Result<Json> Convert(const toml::node& node, int depth) {
-  if (depth > kMaxDepth)
-    return Invalid(fmt::format("the TOML nests deeper than {} levels", kMaxDepth));
+  if (depth > kMaxTomlDepth)
+    return Invalid(fmt::format("the TOML nests deeper than {} levels", kMaxTomlDepth));
   if (const toml::table* table = node.as_table()) {
     // toml++ sorts the keys; the order of the file does not survive.
     Json object = Json::object();

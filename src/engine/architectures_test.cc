@@ -50,15 +50,6 @@ std::vector<float> InPieces(Engine& engine, std::span<const TokenId> tokens, siz
   return out;
 }
 
-double MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - b[i]));
-  }
-  return worst;
-}
-
 class Architectures : public testing::TestWithParam<const char*> {};
 
 TEST_P(Architectures, LogitsEqualTransformers) {

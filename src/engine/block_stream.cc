@@ -10,8 +10,7 @@
 namespace octavo::engine {
 namespace {
 
-// Rows of one pass, as the engine takes them.
-constexpr int64_t kRowsPerPass = 512;
+using model::kRowsPerPass;
 
 int64_t Longest(const HiddenStates& states) {
   int64_t longest = 0;

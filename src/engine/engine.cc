@@ -13,9 +13,7 @@
 namespace octavo::engine {
 namespace {
 
-// Rows of one pass through the blocks: enough to reuse each weight many times, few enough that the
-// activations of a wide layer stay in the tens of megabytes.
-constexpr int64_t kRowsPerPass = 512;
+using model::kRowsPerPass;
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,14 @@ inline void WriteModelWithTokenizer(const std::string& architecture, const std::
     added.push_back(std::move(token));
   }
   ASSERT_TRUE(core::WriteFileAtomic(to + "/tokenizer.json", core::DumpJson(json)).ok());
+}
+
+inline double MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  return worst;
 }
 
 }  // namespace octavo::engine

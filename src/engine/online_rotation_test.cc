@@ -26,14 +26,6 @@ std::vector<float> Logits(const std::string& path, const std::vector<TokenId>& t
   return {logits.begin(), logits.end()};
 }
 
-double MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-  return worst;
-}
-
 // down_proj's columns rotated; the config says `seed`, or nothing of it.
 void WriteRotated(const std::string& fixture, const std::string& to, std::optional<uint64_t> seed,
                   int64_t order = 0) {

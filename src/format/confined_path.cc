@@ -21,7 +21,7 @@ bool IsPlainName(std::string_view name) {
 }
 
 core::Result<std::string> ConfinedPath(const std::string& folder, std::string_view name) {
-  const std::string shown = core::Printable(folder, 4096);
+  const std::string shown = core::PrintablePath(folder);
   if (!IsPlainName(name)) {
     return core::Invalid(fmt::format("{}: '{}' is not the name of a file in this folder", shown,
                                      core::Printable(name)));

@@ -45,12 +45,12 @@ bool HasControlBytes(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
-struct Header {
+struct Counts {
   uint64_t tensors;
   uint64_t keys;
 };
 
-core::Result<Header> ReadHeader(GgufCursor& cursor) {
+core::Result<Counts> ReadHeader(GgufCursor& cursor) {
   const core::Error foreign = core::Invalid("does not start with 'GGUF'; this is no GGUF file");
   const auto magic = cursor.Read<uint32_t>();
   if (!magic.ok() || magic.value() != 0x46554747) return foreign;
@@ -69,7 +69,7 @@ core::Result<Header> ReadHeader(GgufCursor& cursor) {
     return core::Exhausted(fmt::format("{} tensors and {} keys are announced, at most {} are read",
                                        tensors, keys, kMaxEntries));
   }
-  return Header{tensors, keys};
+  return Counts{tensors, keys};
 }
 
 // One tensor's entry; its bytes are set when the place of the data is known.
@@ -172,7 +172,7 @@ core::Result<T> GetAs(const Variant* value, std::string_view key, std::string_vi
 core::Result<GgufFile> GgufFile::Parse(core::ByteSpan bytes) {
   // A cursor that ends at the limit of metadata needs no further check of it.
   GgufCursor cursor(bytes.first(std::min(bytes.size(), kMaxMetadataBytes)));
-  OCTAVO_TRY(const Header header, ReadHeader(cursor));
+  OCTAVO_TRY(const Counts header, ReadHeader(cursor));
   GgufFile file;
   uint64_t budget = kMaxGgufListElements;
   for (uint64_t i = 0; i < header.keys; ++i) {
@@ -215,7 +215,7 @@ core::Result<GgufFile> GgufFile::Parse(core::ByteSpan bytes) {
 
 core::Result<GgufFile> GgufFile::Open(const std::string& path) {
   OCTAVO_TRY(core::MappedFile map, core::MappedFile::Open(path));
-  OCTAVO_TRY(GgufFile file, Parse(map.bytes()).Context(core::Printable(path, 4096)));
+  OCTAVO_TRY(GgufFile file, Parse(map.bytes()).Context(core::PrintablePath(path)));
   file.map_.push_back(std::move(map));
   return file;
 }

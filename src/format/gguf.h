@@ -41,6 +41,9 @@ struct GgufBlock {
 };
 const GgufBlock& BlockOf(GgufType type);
 
+// Of a block that is none of the "K" types.
+inline constexpr size_t kGgufBlockElements = 32;
+
 struct GgufTensor {
   std::string name;
   GgufType type;

@@ -7,7 +7,6 @@
 namespace octavo::format {
 namespace {
 
-constexpr size_t kElements = 32;        // of a plain block
 constexpr size_t kSuperElements = 256;  // of a block of blocks (the "K" types)
 
 using Block = core::ByteSpan;
@@ -26,7 +25,8 @@ int SignedAt(Block block, size_t offset) {
 // Q8_0: half d, 32 signed bytes; value = d * q.
 void DequantizeQ8_0(Block block, Values out) {
   const float d = HalfAt(block, 0);
-  for (size_t i = 0; i < kElements; ++i) out[i] = d * static_cast<float>(SignedAt(block, 2 + i));
+  for (size_t i = 0; i < kGgufBlockElements; ++i)
+    out[i] = d * static_cast<float>(SignedAt(block, 2 + i));
 }
 
 // Byte i of a run of 16 holds elements i (low nibble) and i + 16 (high nibble).
@@ -42,10 +42,10 @@ Nibbles NibblesAt(Block block, size_t offset) {
 // Q4_0: half d, 16 bytes of nibbles; value = d * (n - 8).
 void DequantizeQ4_0(Block block, Values out) {
   const float d = HalfAt(block, 0);
-  for (size_t i = 0; i < kElements / 2; ++i) {
+  for (size_t i = 0; i < kGgufBlockElements / 2; ++i) {
     const Nibbles n = NibblesAt(block, 2 + i);
     out[i] = d * static_cast<float>(n.low - 8);
-    out[i + kElements / 2] = d * static_cast<float>(n.high - 8);
+    out[i + kGgufBlockElements / 2] = d * static_cast<float>(n.high - 8);
   }
 }
 
@@ -53,10 +53,10 @@ void DequantizeQ4_0(Block block, Values out) {
 void DequantizeQ4_1(Block block, Values out) {
   const float d = HalfAt(block, 0);
   const float m = HalfAt(block, 2);
-  for (size_t i = 0; i < kElements / 2; ++i) {
+  for (size_t i = 0; i < kGgufBlockElements / 2; ++i) {
     const Nibbles n = NibblesAt(block, 4 + i);
     out[i] = d * static_cast<float>(n.low) + m;
-    out[i + kElements / 2] = d * static_cast<float>(n.high) + m;
+    out[i + kGgufBlockElements / 2] = d * static_cast<float>(n.high) + m;
   }
 }
 
@@ -65,16 +65,16 @@ Nibbles FiveBitsAt(Block block, size_t word, size_t nibbles, size_t i) {
   const auto high = core::LoadLittle<uint32_t>(block, word);
   const Nibbles n = NibblesAt(block, nibbles + i);
   const auto bit = [&](size_t element) { return static_cast<int>((high >> element) & 1U) << 4; };
-  return {n.low | bit(i), n.high | bit(i + kElements / 2)};
+  return {n.low | bit(i), n.high | bit(i + kGgufBlockElements / 2)};
 }
 
 // Q5_0: half d, word of high bits, 16 bytes of nibbles; value = (n - 16) * d.
 void DequantizeQ5_0(Block block, Values out) {
   const float d = HalfAt(block, 0);
-  for (size_t i = 0; i < kElements / 2; ++i) {
+  for (size_t i = 0; i < kGgufBlockElements / 2; ++i) {
     const Nibbles n = FiveBitsAt(block, 2, 6, i);
     out[i] = static_cast<float>(n.low - 16) * d;
-    out[i + kElements / 2] = static_cast<float>(n.high - 16) * d;
+    out[i + kGgufBlockElements / 2] = static_cast<float>(n.high - 16) * d;
   }
 }
 
@@ -82,10 +82,10 @@ void DequantizeQ5_0(Block block, Values out) {
 void DequantizeQ5_1(Block block, Values out) {
   const float d = HalfAt(block, 0);
   const float m = HalfAt(block, 2);
-  for (size_t i = 0; i < kElements / 2; ++i) {
+  for (size_t i = 0; i < kGgufBlockElements / 2; ++i) {
     const Nibbles n = FiveBitsAt(block, 4, 8, i);
     out[i] = static_cast<float>(n.low) * d + m;
-    out[i + kElements / 2] = static_cast<float>(n.high) * d + m;
+    out[i + kGgufBlockElements / 2] = static_cast<float>(n.high) * d + m;
   }
 }
 
@@ -116,11 +116,11 @@ void DequantizeFourOrFive(Block block, Values out, bool five) {
     const ScaleMin s = SixBitsAt(block, 4, j);
     const float scale = d * s.scale;
     const float min = d_min * s.min;
-    for (size_t i = 0; i < kElements; ++i) {
-      const Nibbles both = NibblesAt(block, nibbles + j / 2 * kElements + i);
+    for (size_t i = 0; i < kGgufBlockElements; ++i) {
+      const Nibbles both = NibblesAt(block, nibbles + j / 2 * kGgufBlockElements + i);
       int n = j % 2 == 0 ? both.low : both.high;
       if (five) n += ((ByteAt(block, kFifths + i) >> j) & 1) << 4;
-      out[j * kElements + i] = scale * static_cast<float>(n) - min;
+      out[j * kGgufBlockElements + i] = scale * static_cast<float>(n) - min;
     }
   }
 }
@@ -138,12 +138,13 @@ void DequantizeQ6_K(Block block, Values out) {
   const float d = HalfAt(block, 208);
   for (size_t half = 0; half < 2; ++half) {
     for (size_t r = 0; r < 4; ++r) {
-      for (size_t i = 0; i < kElements; ++i) {
+      for (size_t i = 0; i < kGgufBlockElements; ++i) {
         const Nibbles n = NibblesAt(block, 64 * half + 32 * (r % 2) + i);
         const int pair = (ByteAt(block, 128 + 32 * half + i) >> (2 * r)) & 3;
         const int q = ((r < 2 ? n.low : n.high) | (pair << 4)) - 32;
         const int scale = SignedAt(block, 192 + 8 * half + 2 * r + i / 16);
-        out[128 * half + kElements * r + i] = d * static_cast<float>(scale) * static_cast<float>(q);
+        out[128 * half + kGgufBlockElements * r + i] =
+            d * static_cast<float>(scale) * static_cast<float>(q);
       }
     }
   }
@@ -158,11 +159,11 @@ constexpr BlockType kTypes[] = {
     {GgufType::kF32, {"F32", 1, 4}, nullptr},
     {GgufType::kF16, {"F16", 1, 2}, nullptr},
     {GgufType::kBF16, {"BF16", 1, 2}, nullptr},
-    {GgufType::kQ8_0, {"Q8_0", kElements, 34}, DequantizeQ8_0},
-    {GgufType::kQ4_0, {"Q4_0", kElements, 18}, DequantizeQ4_0},
-    {GgufType::kQ4_1, {"Q4_1", kElements, 20}, DequantizeQ4_1},
-    {GgufType::kQ5_0, {"Q5_0", kElements, 22}, DequantizeQ5_0},
-    {GgufType::kQ5_1, {"Q5_1", kElements, 24}, DequantizeQ5_1},
+    {GgufType::kQ8_0, {"Q8_0", kGgufBlockElements, 34}, DequantizeQ8_0},
+    {GgufType::kQ4_0, {"Q4_0", kGgufBlockElements, 18}, DequantizeQ4_0},
+    {GgufType::kQ4_1, {"Q4_1", kGgufBlockElements, 20}, DequantizeQ4_1},
+    {GgufType::kQ5_0, {"Q5_0", kGgufBlockElements, 22}, DequantizeQ5_0},
+    {GgufType::kQ5_1, {"Q5_1", kGgufBlockElements, 24}, DequantizeQ5_1},
     {GgufType::kQ4_K, {"Q4_K", kSuperElements, 144}, DequantizeQ4_K},
     {GgufType::kQ5_K, {"Q5_K", kSuperElements, 176}, DequantizeQ5_K},
     {GgufType::kQ6_K, {"Q6_K", kSuperElements, 210}, DequantizeQ6_K},

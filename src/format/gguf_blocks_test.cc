@@ -11,7 +11,7 @@
 namespace octavo::format {
 namespace {
 
-const std::string kReference = OCTAVO_TESTDATA "/format/block_types.gguf";
+const std::string kEveryBlockType = OCTAVO_TESTDATA "/format/block_types.gguf";
 
 // Bits first..first+count-1 of a block, seen as one little-endian number: ggml's layouts in the
 // words of its struct definitions rather than of its loops.
@@ -102,7 +102,7 @@ TEST(GgufBlocks, EqualTheFormatElementByElement) {
 }
 
 TEST(GgufBlocks, EqualTheReferenceImplementation) {
-  const auto opened = GgufFile::Open(kReference);
+  const auto opened = GgufFile::Open(kEveryBlockType);
   ASSERT_TRUE(opened.ok()) << opened.error().message();
   const auto expected =
       SafetensorsFile::Open(OCTAVO_TESTDATA "/format/block_types_expected.safetensors");
@@ -126,7 +126,7 @@ TEST(GgufBlocks, EqualTheReferenceImplementation) {
 }
 
 TEST(GgufBlocks, EveryTruncationIsAnError) {
-  const std::string file = core::ReadFile(kReference).value();
+  const std::string file = core::ReadFile(kEveryBlockType).value();
   const auto whole = GgufFile::Parse(core::AsBytes(std::string_view(file)));
   ASSERT_TRUE(whole.ok());
   const core::ByteSpan last = whole.value().tensors().back().bytes;

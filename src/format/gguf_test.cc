@@ -12,15 +12,15 @@
 namespace octavo::format {
 namespace {
 
-const std::string kReference = OCTAVO_TESTDATA "/format/types.gguf";
+const std::string kPlainTypes = OCTAVO_TESTDATA "/format/types.gguf";
 
-std::string ErrorOf(std::string_view file) {
+std::string GgufError(std::string_view file) {
   const auto parsed = GgufFile::Parse(core::AsBytes(file));
   return parsed.ok() ? "parsed" : parsed.error().message();
 }
 
 void ExpectError(const GgufBuilder& builder, const std::string& part, size_t alignment = 32) {
-  const std::string error = ErrorOf(builder.Build(alignment));
+  const std::string error = GgufError(builder.Build(alignment));
   EXPECT_NE(error.find(part), std::string::npos) << "got: " << error << "\nexpected: " << part;
   EXPECT_EQ(error.find('\n'), std::string::npos) << error;
 }
@@ -30,7 +30,7 @@ GgufBuilder OneTensor(const std::string& name = "a") {
 }
 
 TEST(Gguf, ValuesOfEveryTypeEqualTheReference) {
-  const auto opened = GgufFile::Open(kReference);
+  const auto opened = GgufFile::Open(kPlainTypes);
   ASSERT_TRUE(opened.ok()) << opened.error().message();
   const auto expected = SafetensorsFile::Open(OCTAVO_TESTDATA "/format/types_expected.safetensors");
   ASSERT_TRUE(expected.ok()) << expected.error().message();
@@ -52,7 +52,7 @@ TEST(Gguf, ValuesOfEveryTypeEqualTheReference) {
 }
 
 TEST(Gguf, MetadataOfEveryTypeIsRead) {
-  const auto opened = GgufFile::Open(kReference);
+  const auto opened = GgufFile::Open(kPlainTypes);
   ASSERT_TRUE(opened.ok()) << opened.error().message();
   const GgufFile& file = opened.value();
   EXPECT_EQ(file.GetString("general.architecture").value(), "llama");
@@ -75,7 +75,7 @@ TEST(Gguf, MetadataOfEveryTypeIsRead) {
 }
 
 TEST(Gguf, ErrorsOfTypedAccessNameTheKey) {
-  const auto opened = GgufFile::Open(kReference);
+  const auto opened = GgufFile::Open(kPlainTypes);
   ASSERT_TRUE(opened.ok());
   EXPECT_EQ(opened.value().GetInt("no.such").error().message(),
             "metadata key 'no.such' is missing, expected an integer");
@@ -87,9 +87,9 @@ TEST(Gguf, ErrorsOfTypedAccessNameTheKey) {
 
 TEST(Gguf, RefusesOtherFilesAndVersions) {
   for (const char* text : {"", "GGU", "GGML....", "PK\x03\x04...."}) {
-    EXPECT_EQ(ErrorOf(text), "does not start with 'GGUF'; this is no GGUF file");
+    EXPECT_EQ(GgufError(text), "does not start with 'GGUF'; this is no GGUF file");
   }
-  EXPECT_EQ(ErrorOf(OneTensor().Build()), "parsed");
+  EXPECT_EQ(GgufError(OneTensor().Build()), "parsed");
   ExpectError(OneTensor().Version(2), "GGUF version 2, octavo reads version 3");
   ExpectError(OneTensor().Version(4), "GGUF version 4");
   ExpectError(OneTensor().Version(0x03000000), "big-endian");
@@ -122,7 +122,7 @@ TEST(Gguf, RefusesHostileMetadata) {
   }
   ExpectError(OneTensor().String("general.alignment", "32"),
               "'general.alignment' is not an integer");
-  EXPECT_EQ(ErrorOf(OneTensor().U32("general.alignment", 65536).Build(65536)), "parsed");
+  EXPECT_EQ(GgufError(OneTensor().U32("general.alignment", 65536).Build(65536)), "parsed");
 }
 
 TEST(Gguf, RefusesHostileTensors) {
@@ -132,7 +132,7 @@ TEST(Gguf, RefusesHostileTensors) {
   ExpectError(OneTensor(std::string("a\0", 2)), "tensor 'a\\x00'");
   ExpectError(OneTensor("\xFF"), "1 to 64 bytes of text");
   ExpectError(OneTensor(std::string(65, 'n')), "1 to 64 bytes of text");
-  EXPECT_EQ(ErrorOf(OneTensor(std::string(64, 'n')).Build()), "parsed");
+  EXPECT_EQ(GgufError(OneTensor(std::string(64, 'n')).Build()), "parsed");
   ExpectError(OneTensor().ClaimShape({1, 1, 1, 1, 2}), "5 dimensions");
   ExpectError(OneTensor().ClaimShape({-1}), "more than 2^63-1");
   const int64_t huge = int64_t{1} << 62;
@@ -148,26 +148,26 @@ TEST(Gguf, RefusesHostileTensors) {
   ExpectError(OneTensor().ClaimType(4), "type number 4");
   ExpectError(OneTensor().ClaimType(8), "rows of 2 elements are no multiple of the 32");
   ExpectError(OneTensor().ClaimType(2).ClaimShape({}), "rows of 1 elements");
-  EXPECT_NE(ErrorOf(OneTensor().Build() + std::string(64, '\0')).find("bytes follow the last"),
+  EXPECT_NE(GgufError(OneTensor().Build() + std::string(64, '\0')).find("bytes follow the last"),
             std::string::npos);
 }
 
 TEST(Gguf, EveryTruncationIsAnError) {
-  const std::string file = core::ReadFile(kReference).value();
+  const std::string file = core::ReadFile(kPlainTypes).value();
   const auto parsed = GgufFile::Parse(core::AsBytes(std::string_view(file)));
   ASSERT_TRUE(parsed.ok());
   // What follows the last tensor is padding, and some writers leave it out.
   const core::ByteSpan last = parsed.value().tensors().back().bytes;
   const auto end = static_cast<size_t>(core::AsText(last).data() + last.size() - file.data());
-  EXPECT_EQ(ErrorOf(std::string_view(file).substr(0, end)), "parsed");
+  EXPECT_EQ(GgufError(std::string_view(file).substr(0, end)), "parsed");
   for (size_t length = 0; length < end; ++length) {
     const std::vector<char> cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(length));
-    EXPECT_NE(ErrorOf({cut.data(), cut.size()}), "parsed") << length;
+    EXPECT_NE(GgufError({cut.data(), cut.size()}), "parsed") << length;
   }
 }
 
 TEST(Gguf, AnyHeaderByteMayBeWrong) {
-  const std::string file = core::ReadFile(kReference).value();
+  const std::string file = core::ReadFile(kPlainTypes).value();
   const auto parsed = GgufFile::Parse(core::AsBytes(std::string_view(file)));
   ASSERT_TRUE(parsed.ok());
   const auto* data = reinterpret_cast<const char*>(parsed.value().tensors()[0].bytes.data());
@@ -176,7 +176,7 @@ TEST(Gguf, AnyHeaderByteMayBeWrong) {
     for (int trial = 0; trial < 8; ++trial) {
       std::string damaged = file;
       damaged[i] = static_cast<char>(random.Next());
-      EXPECT_EQ(ErrorOf(damaged).find('\n'), std::string::npos);
+      EXPECT_EQ(GgufError(damaged).find('\n'), std::string::npos);
     }
   }
 }
@@ -187,10 +187,10 @@ TEST(Gguf, RandomCutsOfALargeFileAreErrors) {
     builder.F32Tensor("t" + std::to_string(i), {1000}, std::vector<float>(1000));
   }
   const std::string file = builder.Build();
-  ASSERT_EQ(ErrorOf(file), "parsed");
+  ASSERT_EQ(GgufError(file), "parsed");
   core::Random random(4);
   for (int i = 0; i < 1000; ++i) {
-    EXPECT_NE(ErrorOf(std::string_view(file).substr(0, random.Below(file.size()))), "parsed");
+    EXPECT_NE(GgufError(std::string_view(file).substr(0, random.Below(file.size()))), "parsed");
   }
 }
 

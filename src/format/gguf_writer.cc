@@ -19,7 +19,7 @@ uint64_t Padding(uint64_t bytes) {
 }
 
 // Bytes as the format has them: little-endian, as the machine's own are.
-class Header {
+class HeaderBytes {
  public:
   template <typename T>
   void Put(T value) {
@@ -80,7 +80,7 @@ GgufWriter::GgufWriter(core::AtomicFile file, std::vector<GgufTensorPlan> plan)
 
 core::Result<GgufWriter> GgufWriter::Create(const std::string& path, const GgufMetadata& metadata,
                                             std::vector<GgufTensorPlan> plan) {
-  Header header;
+  HeaderBytes header;
   header.Put(uint32_t{0x46554747});  // "GGUF"
   header.Put(uint32_t{3});
   header.Put(uint64_t{plan.size()});
@@ -99,7 +99,7 @@ core::Result<GgufWriter> GgufWriter::Create(const std::string& path, const GgufM
       return core::Invalid(
           fmt::format("{}: tensor '{}' of shape {} cannot be written as {}: the name is taken or "
                       "too long, or the shape does not fit",
-                      core::Printable(path, 4096), core::Printable(tensor.name),
+                      core::PrintablePath(path), core::Printable(tensor.name),
                       tensor::ShapeToString(tensor.shape), BlockOf(tensor.type).name));
     }
     header.Put(tensor.name);

@@ -19,10 +19,6 @@ using core::Json;
 
 constexpr core::JsonLimits kLimits{.max_bytes = size_t{16} << 20};
 
-std::string Shown(const std::string& path) {
-  return core::Printable(path, 4096);
-}
-
 // SHA-256 of each file of a model: those that lie in the folder itself and are not hidden, which
 // download tools and file managers leave behind.
 core::Result<FileHashes> HashFiles(const std::string& folder, const FileHashes& known) {
@@ -35,7 +31,8 @@ core::Result<FileHashes> HashFiles(const std::string& folder, const FileHashes& 
   for (const std::string& name : names) {
     const std::string path = core::JoinPath(folder, name);
     if (!core::FileExists(path)) {
-      return core::Invalid(Shown(path) + ": is no regular file; remove it from the model folder");
+      return core::Invalid(core::PrintablePath(path) +
+                           ": is no regular file; remove it from the model folder");
     }
     const auto found = known.find(name);
     if (found != known.end()) files.insert(*found);
@@ -111,7 +108,7 @@ core::Result<Manifest> WriteManifest(const std::string& folder, std::string kind
 core::Result<Manifest> ReadManifest(const std::string& folder) {
   const std::string path = core::JoinPath(folder, kManifestName);
   OCTAVO_TRY(const Json json, core::ReadJsonFile(path, kLimits));
-  return ParseManifest(json).Context(Shown(path));
+  return ParseManifest(json).Context(core::PrintablePath(path));
 }
 
 core::Status VerifyManifest(const std::string& folder, const Manifest& manifest,
@@ -119,7 +116,7 @@ core::Status VerifyManifest(const std::string& folder, const Manifest& manifest,
   const auto differs = [&](const std::string& name, std::string_view how) {
     return core::Invalid(
         fmt::format("{}: '{}' {} {}; the folder was changed after octavo wrote it, make it again",
-                    Shown(folder), core::Printable(name), how, kManifestName));
+                    core::PrintablePath(folder), core::Printable(name), how, kManifestName));
   };
   OCTAVO_TRY(const FileHashes files, HashFiles(folder, known));
   for (const auto& [name, hash] : manifest.files) {
@@ -163,7 +160,7 @@ core::Result<core::AtomicDirectory> CreateOutputFolder(const std::string& path) 
           fmt::format("{}: exists and was not made by octavo (it has no {}), so it is not "
                       "replaced; name another "
                       "folder",
-                      Shown(path), kManifestName));
+                      core::PrintablePath(path), kManifestName));
     }
   }
   return core::AtomicDirectory::Create(path);

@@ -21,10 +21,6 @@ constexpr char kIndexName[] = "model.safetensors.index.json";
 constexpr core::JsonLimits kConfigLimits{.max_bytes = size_t{16} << 20};
 constexpr core::JsonLimits kIndexLimits{.max_bytes = size_t{64} << 20};
 
-std::string Shown(const std::string& path) {
-  return core::Printable(path, 4096);
-}
-
 bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
@@ -32,20 +28,21 @@ bool EndsWith(std::string_view text, std::string_view end) {
 core::Result<Json> ReadConfig(const std::string& folder) {
   if (!core::FolderExists(folder)) {
     return core::NotFound(fmt::format(
-        "{}: {}", Shown(folder),
+        "{}: {}", core::PrintablePath(folder),
         core::FileExists(folder)
             ? "is a file, expected a Hugging Face model folder; 'octavo pull' makes one of a GGUF "
               "file"
             : "no such folder"));
   }
   if (!core::FileExists(core::JoinPath(folder, "config.json"))) {
-    return core::NotFound(Shown(folder) +
+    return core::NotFound(core::PrintablePath(folder) +
                           ": has no config.json, so it is no Hugging Face model folder; fetch all "
                           "files of the model");
   }
   OCTAVO_TRY(const std::string path, ConfinedPath(folder, "config.json"));
   OCTAVO_TRY(Json config, core::ReadJsonFile(path, kConfigLimits));
-  if (!config.is_object()) return core::Invalid(Shown(path) + ": expected a JSON object");
+  if (!config.is_object())
+    return core::Invalid(core::PrintablePath(path) + ": expected a JSON object");
   return config;
 }
 
@@ -58,16 +55,16 @@ core::Error NoWeights(const std::string& folder) {
       return core::Unsupported(fmt::format(
           "{}: '{}' is a pickle file, which can run code when it is read, so octavo never reads "
           "one; convert it with transformers' save_pretrained(safe_serialization=True)",
-          Shown(folder), core::Printable(name)));
+          core::PrintablePath(folder), core::Printable(name)));
     }
     if (EndsWith(name, ".gguf")) {
       return core::Unsupported(fmt::format(
           "{}: its weights are in '{}'; run 'octavo pull' on that file and use the folder it makes",
-          Shown(folder), core::Printable(name)));
+          core::PrintablePath(folder), core::Printable(name)));
     }
   }
   return core::NotFound(fmt::format("{}: has neither {} nor {}; fetch all files of the model",
-                                    Shown(folder), kSingleName, kIndexName));
+                                    core::PrintablePath(folder), kSingleName, kIndexName));
 }
 
 // Opens each shard that the index names, in the order of their names, and checks that index and
@@ -75,12 +72,12 @@ core::Error NoWeights(const std::string& folder) {
 core::Result<std::vector<SafetensorsFile>> OpenShards(const std::string& folder) {
   OCTAVO_TRY(const std::string path, ConfinedPath(folder, kIndexName));
   OCTAVO_TRY(const Json index, core::ReadJsonFile(path, kIndexLimits));
-  OCTAVO_TRY(const auto placed, ParseShardIndex(index).Context(Shown(path)));
+  OCTAVO_TRY(const auto placed, ParseShardIndex(index).Context(core::PrintablePath(path)));
   std::set<std::string_view> names;
   for (const auto& [tensor, shard] : placed) names.insert(shard);
   if (core::FileExists(core::JoinPath(folder, kSingleName)) && names.count(kSingleName) == 0) {
     return core::Invalid(fmt::format("{}: has both {} and {}, which does not name it; remove one",
-                                     Shown(folder), kSingleName, kIndexName));
+                                     core::PrintablePath(folder), kSingleName, kIndexName));
   }
   std::vector<SafetensorsFile> shards;
   size_t found = 0;
@@ -92,7 +89,7 @@ core::Result<std::vector<SafetensorsFile>> OpenShards(const std::string& folder)
       if (place == placed.end() || place->second != name) {
         return core::Invalid(fmt::format(
             "{}: holds tensor '{}', which {} {}; fetch the files of one revision again",
-            Shown(shard_path), core::Printable(tensor), kIndexName,
+            core::PrintablePath(shard_path), core::Printable(tensor), kIndexName,
             place == placed.end() ? "does not list"
                                   : fmt::format("places in '{}'", core::Printable(place->second))));
       }
@@ -106,10 +103,10 @@ core::Result<std::vector<SafetensorsFile>> OpenShards(const std::string& folder)
         std::any_of(shards.begin(), shards.end(),
                     [&name = tensor](const auto& shard) { return shard.Find(name) != nullptr; });
     if (present) continue;
-    return core::Invalid(
-        fmt::format("{}: places tensor '{}' in '{}', which does not hold it; fetch the files of "
-                    "one revision again",
-                    Shown(path), core::Printable(tensor), core::Printable(shard_name)));
+    return core::Invalid(fmt::format(
+        "{}: places tensor '{}' in '{}', which does not hold it; fetch the files of "
+        "one revision again",
+        core::PrintablePath(path), core::Printable(tensor), core::Printable(shard_name)));
   }
   OCTAVO_CHECK(false);
 }
@@ -165,8 +162,8 @@ const TensorView* ModelFolder::FindTensor(std::string_view name) const {
 core::Result<TensorView> ModelFolder::GetTensor(std::string_view name) const {
   if (const TensorView* view = FindTensor(name)) return *view;
   const std::vector<std::string_view> known(names_.begin(), names_.end());
-  return core::NotFound(fmt::format("{}: has no tensor '{}'{}", Shown(path_), core::Printable(name),
-                                    core::DidYouMean(name, known)));
+  return core::NotFound(fmt::format("{}: has no tensor '{}'{}", core::PrintablePath(path_),
+                                    core::Printable(name), core::DidYouMean(name, known)));
 }
 
 const SafetensorsFile* ModelFolder::ShardOf(const TensorView& view) const {

@@ -188,7 +188,7 @@ core::Result<SafetensorsFile::Table> SafetensorsFile::Parse(core::ByteSpan bytes
 
 core::Result<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   OCTAVO_TRY(core::MappedFile file, core::MappedFile::Open(path));
-  OCTAVO_TRY(Table table, Parse(file.bytes()).Context(core::Printable(path, 4096)));
+  OCTAVO_TRY(Table table, Parse(file.bytes()).Context(core::PrintablePath(path)));
   return SafetensorsFile(std::move(file), std::move(table));
 }
 

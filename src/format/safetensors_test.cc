@@ -12,7 +12,7 @@ using tensor::DType;
 using tensor::Shape;
 using tensor::TensorView;
 
-const std::string kReference = OCTAVO_TESTDATA "/format/types.safetensors";
+const std::string kEveryDType = OCTAVO_TESTDATA "/format/types.safetensors";
 
 // A file of this header and `data_bytes` zeros behind it.
 std::string FileOf(const std::string& header, size_t data_bytes) {
@@ -27,13 +27,13 @@ std::string Entry(const std::string& name, const std::string& shape, int begin, 
          ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-std::string ErrorOf(std::string_view file) {
+std::string SafetensorsError(std::string_view file) {
   const auto table = SafetensorsFile::Parse(core::AsBytes(file));
   return table.ok() ? "parsed" : table.error().message();
 }
 
 void ExpectError(const std::string& file, const std::string& part) {
-  const std::string error = ErrorOf(file);
+  const std::string error = SafetensorsError(file);
   EXPECT_NE(error.find(part), std::string::npos) << "got: " << error << "\nexpected: " << part;
   EXPECT_EQ(error.find('\n'), std::string::npos) << error;
 }
@@ -52,7 +52,7 @@ void ExpectCounts(const SafetensorsFile& file, const char* name, DType dtype, in
 }
 
 TEST(Safetensors, ReadsWhatTheReferenceWrote) {
-  const auto opened = SafetensorsFile::Open(kReference);
+  const auto opened = SafetensorsFile::Open(kEveryDType);
   ASSERT_TRUE(opened.ok()) << opened.error().message();
   const SafetensorsFile& file = opened.value();
   EXPECT_EQ(file.tensors().size(), 9U);
@@ -124,8 +124,8 @@ TEST(Safetensors, WriterRefusesPlansThatNoFileCanHold) {
 }
 
 TEST(Safetensors, RefusesHostileHeadersByName) {
-  EXPECT_EQ(ErrorOf(FileOf("{" + Entry("a", "[2]", 0, 8) + "}  ", 8)), "parsed");
-  EXPECT_EQ(ErrorOf(FileOf("{}", 0)), "parsed");
+  EXPECT_EQ(SafetensorsError(FileOf("{" + Entry("a", "[2]", 0, 8) + "}  ", 8)), "parsed");
+  EXPECT_EQ(SafetensorsError(FileOf("{}", 0)), "parsed");
   const std::string other_begin = R"("dtype":"F32","shape":[1],"data_offsets":)";
   const struct {
     std::string header;
@@ -204,17 +204,17 @@ TEST(Safetensors, ErrorsNameTheFile) {
 }
 
 TEST(Safetensors, EveryTruncationIsAnError) {
-  const std::string file = core::ReadFile(kReference).value();
-  ASSERT_EQ(ErrorOf(file), "parsed");
+  const std::string file = core::ReadFile(kEveryDType).value();
+  ASSERT_EQ(SafetensorsError(file), "parsed");
   for (size_t length = 0; length < file.size(); ++length) {
     // A buffer of its own, so that the sanitizer sees a read behind its end.
     const std::vector<char> cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(length));
-    EXPECT_NE(ErrorOf({cut.data(), cut.size()}), "parsed") << length;
+    EXPECT_NE(SafetensorsError({cut.data(), cut.size()}), "parsed") << length;
   }
 }
 
 TEST(Safetensors, AnyHeaderByteMayBeWrong) {
-  const std::string file = core::ReadFile(kReference).value();
+  const std::string file = core::ReadFile(kEveryDType).value();
   const auto header_bytes =
       8 + core::LoadLittle<uint64_t>(core::AsBytes(std::string_view(file)), 0);
   core::Random random(1);
@@ -222,7 +222,7 @@ TEST(Safetensors, AnyHeaderByteMayBeWrong) {
     for (int trial = 0; trial < 8; ++trial) {
       std::string damaged = file;
       damaged[i] = static_cast<char>(random.Next());
-      EXPECT_EQ(ErrorOf(damaged).find('\n'), std::string::npos);
+      EXPECT_EQ(SafetensorsError(damaged).find('\n'), std::string::npos);
     }
   }
 }
@@ -237,10 +237,11 @@ TEST(Safetensors, RandomCutsOfALargeFileAreErrors) {
   ASSERT_TRUE(writer.value().Append(std::vector<std::byte>(600000)).ok());
   ASSERT_TRUE(writer.value().Commit().ok());
   const std::string file = core::ReadFile(path).value();
-  ASSERT_EQ(ErrorOf(file), "parsed");
+  ASSERT_EQ(SafetensorsError(file), "parsed");
   core::Random random(2);
   for (int i = 0; i < 1000; ++i) {
-    EXPECT_NE(ErrorOf(std::string_view(file).substr(0, random.Below(file.size()))), "parsed");
+    EXPECT_NE(SafetensorsError(std::string_view(file).substr(0, random.Below(file.size()))),
+              "parsed");
   }
 }
 

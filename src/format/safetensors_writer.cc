@@ -33,7 +33,7 @@ core::Result<SafetensorsWriter> SafetensorsWriter::Create(const std::string& pat
       return core::Invalid(
           fmt::format("{}: tensor '{}' of shape {} cannot be written: the name "
                       "is taken or the size overflows",
-                      core::Printable(path, 4096), core::Printable(tensor.name),
+                      core::PrintablePath(path), core::Printable(tensor.name),
                       tensor::ShapeToString(tensor.shape)));
     }
     // Appended without the linear search of operator[]: the name is new.

@@ -93,7 +93,7 @@ core::Result<ExportSummary> ExportGguf(const std::string& model_dir, const std::
                                        const core::CancelToken& cancel) {
   OCTAVO_TRY(const format::ModelFolder folder, format::ModelFolder::Open(model_dir));
   return Export(folder, out_file, options, progress, cancel)
-      .Context(core::Printable(model_dir, 4096));
+      .Context(core::PrintablePath(model_dir));
 }
 
 }  // namespace octavo::hub

@@ -24,8 +24,6 @@ using tensor::DType;
 using tensor::QuantizedTensor;
 using tensor::Scheme;
 
-const std::string kModels = OCTAVO_TESTDATA "/architectures/";
-
 class ExportGgufTest : public testing::Test {
  protected:
   // A 16-bit folder with a tokenizer, pulled from a file that the test data's model makes.
@@ -97,10 +95,10 @@ class ExportGgufTest : public testing::Test {
       weight.bits = scheme.weight_bits;
       weight.group_size = scheme.group_size == 0 ? weight.k : scheme.group_size;
       weight.scale_dtype = scale_dtype;
-      const int half = weight.bits == 8 ? 128 : 8;
+      const int64_t half = weight.bits == 8 ? 128 : 8;
       for (int64_t i = 0; i < weight.n * weight.k; ++i)
         weight.codes.push_back(static_cast<int8_t>(
-            static_cast<int>(random.Below(static_cast<uint64_t>(2 * half))) - half));
+            static_cast<int64_t>(random.Below(static_cast<uint64_t>(2 * half))) - half));
       for (int64_t i = 0; i < weight.n * weight.groups(); ++i)
         weight.scales.push_back(tensor::RoundToDType(
             0.001F + 0.0001F * static_cast<float>(random.Below(100)), scale_dtype));

@@ -252,9 +252,9 @@ core::Result<GgufMetadata> ExportTokenizer(const std::string& model_dir, int64_t
     out.emplace_back("tokenizer.ggml.token_type", std::move(tokens.types));
     return out;
   };
-  OCTAVO_TRY(GgufMetadata out, make().Context(core::Printable(path, 4096)));
+  OCTAVO_TRY(GgufMetadata out, make().Context(core::PrintablePath(path)));
   OCTAVO_TRY(const SpecialIds special, SpecialIds::Read(model_dir, usable));
-  OCTAVO_RETURN_IF_ERROR(AddSpecialIds(special, usable, out).Context(core::Printable(path, 4096)));
+  OCTAVO_RETURN_IF_ERROR(AddSpecialIds(special, usable, out).Context(core::PrintablePath(path)));
   OCTAVO_TRY(auto chat, text::ChatTemplate::LoadText(model_dir));
   if (chat) out.emplace_back("tokenizer.chat_template", *std::move(chat));
   return out;

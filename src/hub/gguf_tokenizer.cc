@@ -226,7 +226,7 @@ core::Result<std::vector<double>> ReadScores(const GgufFile& file, size_t tokens
 }
 
 // What differs between the two kinds of vocabulary: everything but the tokens themselves.
-struct Kind {
+struct VocabularyKind {
   Json normalizer;
   Json pre_tokenizer;
   Json decoder;
@@ -237,11 +237,11 @@ struct Kind {
   bool adds_bos = false;  // where the file does not say
 };
 
-core::Result<Kind> ByteLevelKind(const GgufFile& file, const Vocabulary& ids) {
+core::Result<VocabularyKind> ByteLevelKind(const GgufFile& file, const Vocabulary& ids) {
   OCTAVO_TRY(const std::string pre_name, file.GetString("tokenizer.ggml.pre"));
   OCTAVO_TRY(const bool prefix_space, GetFlag(file, "tokenizer.ggml.add_space_prefix", false));
   OCTAVO_TRY(PreTokenizer pre, FindPreTokenizer(pre_name, prefix_space));
-  Kind kind;
+  VocabularyKind kind;
   OCTAVO_TRY(kind.merges, MakeMerges(file, ids));
   kind.normalizer = std::move(pre.normalizer);
   kind.pre_tokenizer = std::move(pre.json);
@@ -254,14 +254,14 @@ core::Result<Kind> ByteLevelKind(const GgufFile& file, const Vocabulary& ids) {
   return kind;
 }
 
-core::Result<Kind> SentencePieceKind(const GgufFile& file, const Vocabulary& ids,
-                                     const std::vector<std::string>& tokens,
-                                     const std::vector<int64_t>& types) {
+core::Result<VocabularyKind> SentencePieceKind(const GgufFile& file, const Vocabulary& ids,
+                                               const std::vector<std::string>& tokens,
+                                               const std::vector<int64_t>& types) {
   OCTAVO_TRY(const bool prefix_space, GetFlag(file, "tokenizer.ggml.add_space_prefix", true));
   OCTAVO_TRY(const auto scores, ReadScores(file, tokens.size()));
   std::vector<bool> mergeable(types.size());
   for (size_t i = 0; i < types.size(); ++i) mergeable[i] = types[i] == kNormal;
-  Kind kind;
+  VocabularyKind kind;
   OCTAVO_TRY(kind.merges, MergesFromScores(tokens, scores, mergeable, ids));
   const auto unknown = std::find(types.begin(), types.end(), kUnknown);
   if (unknown != types.end()) kind.unknown = tokens[static_cast<size_t>(unknown - types.begin())];
@@ -279,8 +279,8 @@ core::Result<TokenizerFiles> ReadGgufTokenizer(const GgufFile& file, const GgufM
   OCTAVO_TRY(const auto tokens, file.GetStrings(kTokensKey));
   OCTAVO_TRY(const Vocabulary ids, IndexTokens(tokens, model.vocab_size));
   OCTAVO_TRY(const auto types, ReadTypes(file, tokens.size(), sentencepiece));
-  OCTAVO_TRY(Kind kind, sentencepiece ? SentencePieceKind(file, ids, tokens, types)
-                                      : ByteLevelKind(file, ids));
+  OCTAVO_TRY(VocabularyKind kind, sentencepiece ? SentencePieceKind(file, ids, tokens, types)
+                                                : ByteLevelKind(file, ids));
   TokenizerFiles out;
   OCTAVO_TRY(out.config, MakeConfig(file, model, kind.adds_bos, tokens));
   out.tokenizer = {{"version", "1.0"},

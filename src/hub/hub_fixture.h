@@ -13,6 +13,8 @@
 
 namespace octavo::hub {
 
+inline const std::string kModels = OCTAVO_TESTDATA "/architectures/";
+
 // The 256 symbols of byte-level BPE are not needed: text of a, b and c is enough.
 inline void AddTokenizer(format::GgufBuilder& builder, const std::string& pre = "gpt-2") {
   builder.String("tokenizer.ggml.model", "gpt2")

@@ -12,7 +12,7 @@ namespace {
 using core::Json;
 
 // One way to cut text into words. Text is split by each pattern in turn, then mapped to bytes.
-struct Kind {
+struct WordSplit {
   const char* names[4];  // what GGUF files call it; the rest null
   const char* patterns[4];
   bool individual_digits;  // splits digits off first
@@ -24,7 +24,7 @@ struct Kind {
 
 // Sources: tokenizer.json of the models named, and llama.cpp src/llama-vocab.cpp for which name
 // means which.
-constexpr Kind kKinds[] = {
+constexpr WordSplit kWordSplits[] = {
     {{"gpt-2"}, {}, false, true, false, false, false},
     {{"smollm"}, {}, true, true, false, false, false},
     {{"llama-bpe", "llama3", "llama-v3"},
@@ -53,7 +53,7 @@ constexpr Kind kKinds[] = {
      false},
 };
 
-PreTokenizer Build(const Kind& kind, bool add_prefix_space) {
+PreTokenizer Build(const WordSplit& kind, bool add_prefix_space) {
   Json steps = Json::array();
   if (kind.individual_digits) steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
   for (const char* pattern : kind.patterns) {
@@ -109,7 +109,7 @@ std::string Normalizer(const Json& tokenizer) {
 
 core::Result<PreTokenizer> FindPreTokenizer(std::string_view name, bool add_prefix_space) {
   std::string known;
-  for (const Kind& kind : kKinds) {
+  for (const WordSplit& kind : kWordSplits) {
     for (const char* candidate : kind.names) {
       if (candidate == nullptr) break;
       if (candidate == name) return Build(kind, add_prefix_space);
@@ -129,7 +129,7 @@ core::Result<PreTokenizerName> NamePreTokenizer(const Json& tokenizer) {
   const bool ignore_merges = ignores != nullptr && ignores->is_boolean() && ignores->get<bool>();
   PreTokenizerName out;
   const std::string wanted = steps == nullptr ? "" : Canonical(*steps, out.prefix_space);
-  for (const Kind& kind : kKinds) {
+  for (const WordSplit& kind : kWordSplits) {
     const PreTokenizer built = Build(kind, false);
     bool unused = false;
     if (Canonical(built.json, unused) != wanted || built.ignore_merges != ignore_merges ||

@@ -15,10 +15,6 @@ namespace {
 
 enum class SourceKind { kFolder, kGguf };
 
-std::string Shown(const std::string& path) {
-  return core::Printable(path, 4096);
-}
-
 // What a file that is no GGUF seems to be, from its first bytes.
 std::string_view Guess(std::string_view begin) {
   if (begin.substr(0, 4) == "PK\x03\x04" || begin.substr(0, 1) == "\x80") return "a PyTorch pickle";
@@ -30,12 +26,12 @@ core::Result<SourceKind> FindKind(const std::string& source) {
   if (core::FolderExists(source)) return SourceKind::kFolder;
   if (source.substr(0, 3) == "hf:") {
     return core::Unsupported(
-        Shown(source) +
+        core::PrintablePath(source) +
         ": this version does not download; fetch the files of the model and pull "
         "the folder that holds them");
   }
   if (!core::FileExists(source)) {
-    return core::NotFound(Shown(source) +
+    return core::NotFound(core::PrintablePath(source) +
                           ": no such file or folder; expected a Hugging Face folder or a .gguf "
                           "file");
   }
@@ -44,7 +40,7 @@ core::Result<SourceKind> FindKind(const std::string& source) {
   if (text.substr(0, 4) == "GGUF") return SourceKind::kGguf;
   return core::Unsupported(
       fmt::format("{}: is {}; expected a Hugging Face folder with safetensors, or a GGUF file",
-                  Shown(source), Guess(text)));
+                  core::PrintablePath(source), Guess(text)));
 }
 
 }  // namespace
@@ -64,7 +60,8 @@ core::Result<PullSummary> Pull(const std::string& source, const std::string& out
   OCTAVO_TRY(const SourceKind kind, FindKind(source));
   std::error_code ignored;
   if (std::filesystem::equivalent(source, out_dir, ignored)) {
-    return core::Usage(Shown(out_dir) + ": is the source itself; name another folder for --out");
+    return core::Usage(core::PrintablePath(out_dir) +
+                       ": is the source itself; name another folder for --out");
   }
   OCTAVO_TRY(core::AtomicDirectory out, format::CreateOutputFolder(out_dir));
   const auto pull = kind == SourceKind::kGguf ? PullGguf : PullFolder;

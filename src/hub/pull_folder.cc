@@ -61,7 +61,7 @@ core::Status ConvertShard(const SafetensorsFile& shard, const std::string& path,
   for (const auto& [name, view] : shard.tensors()) {
     if (!tensor::IsFloat(view.dtype)) {
       return core::Unsupported(fmt::format(
-          "{}: tensor '{}' is {}; --dtype converts float weights only", core::Printable(path, 4096),
+          "{}: tensor '{}' is {}; --dtype converts float weights only", core::PrintablePath(path),
           core::Printable(name), tensor::DTypeName(view.dtype)));
     }
     plan.push_back({name, dtype, view.shape});
@@ -114,7 +114,7 @@ core::Status Convert(const ModelFolder& folder, const std::string& staging, tens
 // The tokenizer loads, and all its ids have a row of the embedding.
 core::Status CheckTokenizer(const ModelFolder& folder) {
   if (!core::FileExists(core::JoinPath(folder.path(), "tokenizer.json"))) {
-    return core::NotFound(core::Printable(folder.path(), 4096) +
+    return core::NotFound(core::PrintablePath(folder.path()) +
                           ": has no tokenizer.json; fetch it too, or make it with transformers' "
                           "AutoTokenizer.from_pretrained(...).save_pretrained(...)");
   }

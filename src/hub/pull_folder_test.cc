@@ -15,8 +15,6 @@ using core::Json;
 using format::ModelFolder;
 using tensor::DType;
 
-const std::string kModels = OCTAVO_TESTDATA "/architectures/";
-
 class PullFolderTest : public testing::Test {
  protected:
   // A small folder with a tokenizer, made by a pull itself, then as another tool would have left

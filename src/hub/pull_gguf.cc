@@ -67,7 +67,7 @@ core::Result<Origin> PullGguf(const std::string& source, const std::string& stag
                               const core::CancelToken& cancel) {
   OCTAVO_TRY(const format::GgufFile file, format::GgufFile::Open(source));
   OCTAVO_RETURN_IF_ERROR(
-      Import(file, staging, options, progress, cancel).Context(core::Printable(source, 4096)));
+      Import(file, staging, options, progress, cancel).Context(core::PrintablePath(source)));
   OCTAVO_TRY(const std::string hash, core::Sha256File(source));
   Origin origin;
   origin.details = {

@@ -19,8 +19,6 @@ using format::GgufType;
 using format::ModelFolder;
 using tensor::DType;
 
-const std::string kModels = OCTAVO_TESTDATA "/architectures/";
-
 class PullGgufTest : public testing::Test {
  protected:
   core::Result<PullSummary> Pull(const GgufBuilder& builder, const PullOptions& options = {}) {

@@ -5,14 +5,10 @@
 
 #include "core/check.h"
 #include "kernels/dispatch.h"
+#include "kernels/elementwise.h"
 
 namespace octavo::kernels {
 namespace {
-
-// Rows per piece: converting some 16k floats costs about as much as waking a thread.
-int64_t Grain(int64_t k) {
-  return std::max<int64_t>(1, 16384 / k);
-}
 
 // A row of `bytes` bytes into its place in tiles: 64 of them in each, the rest of the last
 // `padding`.
@@ -86,7 +82,7 @@ void Activations::AssignFloats(const float* x, core::ThreadPool& pool) {
       table.round_to_bf16(x + i * k_, k_, reinterpret_cast<float*>(to));
     }
   };
-  pool.ParallelFor(rows_, Grain(k_), [&](int64_t begin, int64_t end) {
+  pool.ParallelFor(rows_, RowsPerPiece(k_), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (tiled_) {
         auto* row = reinterpret_cast<std::byte*>(ThreadScratch(used / 4 + 1));
@@ -133,7 +129,7 @@ void Activations::AssignCodes(const float* x, const InputOptions& options, core:
       table.split_row(row, k_, codes, stride, room.scales + i);
     }
   };
-  pool.ParallelFor(rows_, Grain(k_), [&](int64_t begin, int64_t end) {
+  pool.ParallelFor(rows_, RowsPerPiece(k_), [&](int64_t begin, int64_t end) {
     float* spare = ThreadScratch(k_ + parts * padded / 4);
     auto* scattered = reinterpret_cast<std::byte*>(spare + k_);
     for (int64_t i = begin; i < end; ++i) {

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/random.h"
 #include "kernels/dispatch.h"
+#include "kernels/elementwise.h"
 #include "kernels/scratch.h"
 
 namespace octavo::kernels {
@@ -61,7 +62,7 @@ void Hadamard::Multiply(float* row, bool transposed) const {
 template <typename Body>
 void Hadamard::ForRows(int64_t rows, core::ThreadPool& pool, const Body& body) const {
   // Rows per piece: a piece below some 16k floats costs less than waking a thread.
-  pool.ParallelFor(rows, std::max<int64_t>(1, 16384 / n_), [&](int64_t begin, int64_t end) {
+  pool.ParallelFor(rows, RowsPerPiece(n_), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) body(i);
   });
 }

@@ -13,6 +13,10 @@
 
 namespace octavo::model {
 
+// Rows of one pass through the blocks: enough to reuse each weight many times, few enough that the
+// activations of a wide layer stay in the tens of megabytes.
+inline constexpr int64_t kRowsPerPass = 512;
+
 // `rows` new positions of one sequence, from `first_position` on; the sequence has already been
 // extended over them.
 struct BatchSegment {

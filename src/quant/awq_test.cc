@@ -11,30 +11,26 @@
 namespace octavo::quant {
 namespace {
 
-constexpr int64_t kInputs = 64;
-
-tensor::Scheme Parse(const char* name) {
-  return tensor::ParseScheme(name).value();
-}
+constexpr int64_t kAwqInputs = 64;
 
 std::vector<float> MeanMagnitude(const std::vector<float>& x) {
-  std::vector<float> out(kInputs);
-  for (size_t i = 0; i < x.size(); ++i) out[i % kInputs] += std::fabs(x[i]);
-  for (float& mean : out) mean /= static_cast<float>(x.size() / kInputs);
+  std::vector<float> out(kAwqInputs);
+  for (size_t i = 0; i < x.size(); ++i) out[i % kAwqInputs] += std::fabs(x[i]);
+  for (float& mean : out) mean /= static_cast<float>(x.size()) / kAwqInputs;
   return out;
 }
 
 struct Case {
-  std::vector<float> x = CorrelatedInputs(300, kInputs, 1);  // every 7th is ten times larger
-  std::vector<float> q = Normal(40 * kInputs, 2, 0.05);
-  std::vector<float> k = Normal(24 * kInputs, 3, 0.05);
+  std::vector<float> x = CorrelatedInputs(300, kAwqInputs, 1);  // every 7th is ten times larger
+  std::vector<float> q = Normal(40 * kAwqInputs, 2, 0.05);
+  std::vector<float> k = Normal(24 * kAwqInputs, 3, 0.05);
   std::vector<MatrixView> weights = {{q, 40}, {k, 24}};
 };
 
 TEST(Awq, ErrorsAreThoseOfRoundingTheScaledWeights) {
   core::ThreadPool pool(2);
   const Case c;
-  const SecondMoments moments = Moments(c.x, kInputs, pool);
+  const SecondMoments moments = Moments(c.x, kAwqInputs, pool);
   for (const Clip clip : {Clip::kNone, Clip::kMse}) {
     AwqOptions options;
     options.clip = clip;
@@ -45,23 +41,23 @@ TEST(Awq, ErrorsAreThoseOfRoundingTheScaledWeights) {
     EXPECT_GT(found.ratio, 0);
     const auto measured = [&](const std::vector<float>& f) {
       std::vector<float> importance = moments.Diagonal();
-      for (size_t j = 0; j < kInputs; ++j) importance[j] /= f[j] * f[j];
+      for (size_t j = 0; j < kAwqInputs; ++j) importance[j] /= f[j] * f[j];
       double total = 0;
       for (const MatrixView& w : c.weights) {
         std::vector<float> scaled(w.values.begin(), w.values.end());
-        for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= f[i % kInputs];
+        for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= f[i % kAwqInputs];
         const tensor::TensorView view{
-            tensor::DType::kF32, {w.n, kInputs}, std::as_bytes(std::span(scaled))};
+            tensor::DType::kF32, {w.n, kAwqInputs}, std::as_bytes(std::span(scaled))};
         const auto q =
             RoundToNearest(view, Parse("w4a16-g32"), tensor::DType::kF32, pool, clip, importance)
                 .value();
         for (size_t n = 0; n < static_cast<size_t>(w.n); ++n) {
           for (size_t r = 0; r < 300; ++r) {
             double y = 0;
-            for (size_t j = 0; j < kInputs; ++j) {
-              const size_t i = n * kInputs + j;
+            for (size_t j = 0; j < kAwqInputs; ++j) {
+              const size_t i = n * kAwqInputs + j;
               y += (w.values[i] - static_cast<double>(q.codes[i]) * q.scales[i / 32] / f[j]) *
-                   c.x[r * kInputs + j];
+                   c.x[r * kAwqInputs + j];
             }
             total += y * y;
           }
@@ -69,7 +65,7 @@ TEST(Awq, ErrorsAreThoseOfRoundingTheScaledWeights) {
       }
       return total / 300;
     };
-    const double before = measured(std::vector<float>(kInputs, 1.0F));
+    const double before = measured(std::vector<float>(kAwqInputs, 1.0F));
     EXPECT_NEAR(found.error_before, before, 1e-3 * before);
     const double after = measured(found.factors);
     EXPECT_NEAR(found.error_after, after, 1e-3 * after);
@@ -79,10 +75,10 @@ TEST(Awq, ErrorsAreThoseOfRoundingTheScaledWeights) {
 TEST(Awq, EqualInputsNeedNoFactors) {
   // No input stands out, so that the search may find a grain of gain by chance but no more.
   core::ThreadPool pool(1);
-  const std::vector<float> x = Normal(2000 * kInputs, 5);
-  const std::vector<float> w = Normal(32 * kInputs, 6, 0.05);
+  const std::vector<float> x = Normal(2000 * kAwqInputs, 5);
+  const std::vector<float> w = Normal(32 * kAwqInputs, 6, 0.05);
   const auto found = SearchAwq(std::vector{MatrixView{w, 32}}, MeanMagnitude(x),
-                               Moments(x, kInputs, pool), Parse("w4a16-g32"), {}, pool)
+                               Moments(x, kAwqInputs, pool), Parse("w4a16-g32"), {}, pool)
                          .value();
   EXPECT_LE(found.error_after, found.error_before);
   EXPECT_GT(found.error_after, 0.9 * found.error_before);
@@ -92,8 +88,8 @@ TEST(Awq, ThreadsDoNotChangeABitAndTiesHold) {
   core::ThreadPool one(1);
   core::ThreadPool three(3);
   const Case c;
-  const SecondMoments moments = Moments(c.x, kInputs, one);
-  std::vector<int64_t> ties(kInputs);
+  const SecondMoments moments = Moments(c.x, kAwqInputs, one);
+  std::vector<int64_t> ties(kAwqInputs);
   for (size_t j = 0; j < ties.size(); ++j) ties[j] = static_cast<int64_t>(j % 32);
   AwqOptions options;
   options.ties = ties;
@@ -108,9 +104,9 @@ TEST(Awq, ThreadsDoNotChangeABitAndTiesHold) {
 TEST(Awq, DeadInputAndZeroWeightsAreHarmless) {
   core::ThreadPool pool(1);
   Case c;
-  for (size_t r = 0; r < 300; ++r) c.x[r * kInputs + 9] = 0;
+  for (size_t r = 0; r < 300; ++r) c.x[r * kAwqInputs + 9] = 0;
   std::fill(c.k.begin(), c.k.end(), 0.0F);
-  const auto found = SearchAwq(c.weights, MeanMagnitude(c.x), Moments(c.x, kInputs, pool),
+  const auto found = SearchAwq(c.weights, MeanMagnitude(c.x), Moments(c.x, kAwqInputs, pool),
                                Parse("w4a16-g32"), {}, pool)
                          .value();
   for (const float factor : found.factors) {

@@ -5,20 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include "core/random.h"
+#include "quant/fixture.h"
 #include "tensor/quant_spec.h"
 
 namespace octavo::quant {
 namespace {
 
 using tensor::DType;
-
-std::vector<float> Normal(size_t count, uint64_t seed) {
-  core::Random random(seed);
-  std::vector<float> out(count);
-  for (float& x : out) x = static_cast<float>(0.05 * random.Normal());
-  return out;
-}
 
 double Error(const std::vector<float>& weights, const std::vector<float>& importance, int bits,
              float scale) {
@@ -34,7 +27,7 @@ double Error(const std::vector<float>& weights, const std::vector<float>& import
 
 TEST(Clip, NoneIsTheLargestMagnitude) {
   for (const int bits : {8, 4}) {
-    const std::vector<float> w = Normal(32, 1);
+    const std::vector<float> w = Normal(32, 1, 0.05);
     std::vector<int8_t> codes(w.size());
     EXPECT_EQ(ChooseScale(w, {}, bits, DType::kF16, Clip::kNone),
               tensor::QuantizeGroup(w, bits, DType::kF16, codes));
@@ -44,8 +37,8 @@ TEST(Clip, NoneIsTheLargestMagnitude) {
 TEST(Clip, MseIsTheBestOfItsCandidates) {
   for (const int bits : {8, 4}) {
     for (const size_t length : {16U, 32U, 37U, 576U}) {
-      const std::vector<float> w = Normal(length, length);
-      std::vector<float> importance = Normal(length, 3);
+      const std::vector<float> w = Normal(static_cast<int64_t>(length), length, 0.05);
+      std::vector<float> importance = Normal(static_cast<int64_t>(length), 3, 0.05);
       for (float& h : importance) h *= h;
       for (const auto& weighting : {std::vector<float>{}, importance}) {
         const float chosen = ChooseScale(w, weighting, bits, DType::kF32, Clip::kMse);
@@ -56,9 +49,9 @@ TEST(Clip, MseIsTheBestOfItsCandidates) {
                               static_cast<float>(part) / static_cast<float>(parts);
           least = std::min(least, Error(w, weighting, bits, scale));
         }
-        // The search sums in f32: (length / 16 + 2) roundings of 2^-24 each, relative.
+        // The search sums in f32: at most length / 16 + 2 roundings of 2^-24 each, relative.
         EXPECT_LE(Error(w, weighting, bits, chosen),
-                  least * (1 + static_cast<double>(length / 16 + 4) * 0x1p-23));
+                  least * (1 + (static_cast<double>(length) / 16 + 4) * 0x1p-23));
       }
     }
   }
@@ -74,7 +67,7 @@ TEST(Clip, NegativeExtremeTakesTheCodeMinusEight) {
 }
 
 TEST(Clip, ImportanceDecidesWhatIsClipped) {
-  std::vector<float> w = Normal(64, 9);
+  std::vector<float> w = Normal(64, 9, 0.05);
   w[5] = 0.4F;  // an outlier
   std::vector<float> importance(64, 1.0F);
   importance[5] = 0;

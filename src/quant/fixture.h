@@ -7,8 +7,13 @@
 #include "core/random.h"
 #include "core/thread_pool.h"
 #include "quant/second_moments.h"
+#include "tensor/quant_spec.h"
 
 namespace octavo::quant {
+
+inline tensor::Scheme Parse(const char* scheme) {
+  return tensor::ParseScheme(scheme).value();
+}
 
 inline std::vector<float> Normal(int64_t count, uint64_t seed, double size = 1) {
   core::Random random(seed);

@@ -15,10 +15,6 @@ namespace {
 
 using tensor::DType;
 
-tensor::Scheme Parse(const char* name) {
-  return tensor::ParseScheme(name).value();
-}
-
 // sum over n of e H e^T / rows by the definition, in f64 on the inputs themselves.
 double OutputError(const std::vector<float>& weight, const tensor::QuantizedTensor& q,
                    const std::vector<float>& x) {

@@ -19,7 +19,7 @@ namespace {
 using tensor::DType;
 using tensor::QuantizedTensor;
 
-constexpr int64_t kInputs = 64;
+constexpr int64_t kMethodInputs = 64;
 
 struct Input {
   std::string name;
@@ -38,16 +38,16 @@ struct Method {
 core::Result<QuantizedTensor> Rtn(const Input& input, const tensor::Scheme& scheme,
                                   core::ThreadPool& pool, Clip clip) {
   const tensor::TensorView view{
-      DType::kF32, {input.n, kInputs}, std::as_bytes(std::span(input.weight))};
+      DType::kF32, {input.n, kMethodInputs}, std::as_bytes(std::span(input.weight))};
   return RoundToNearest(view, scheme, DType::kF16, pool, clip,
-                        Moments(input.x, kInputs, pool).Diagonal());
+                        Moments(input.x, kMethodInputs, pool).Diagonal());
 }
 
 core::Result<QuantizedTensor> RunGptq(const Input& input, const tensor::Scheme& scheme,
                                       core::ThreadPool& pool, bool act_order, int passes) {
   GptqOptions options;
   options.act_order = act_order;
-  const SecondMoments moments = Moments(input.x, kInputs, pool);
+  const SecondMoments moments = Moments(input.x, kMethodInputs, pool);
   OCTAVO_TRY(const GptqFactor factor, GptqFactor::Make(moments, options, pool));
   OCTAVO_TRY(GptqResult result,
              Gptq(input.weight, input.n, scheme, DType::kF16, factor, options, pool));
@@ -66,26 +66,27 @@ std::vector<Method> Methods() {
 }
 
 std::vector<Input> CornerInputs() {
-  const std::vector<float> x = CorrelatedInputs(150, kInputs, 1);
+  const std::vector<float> x = CorrelatedInputs(150, kMethodInputs, 1);
   const auto make = [&](const char* name, int64_t n) {
-    return Input{name, n, Normal(n * kInputs, 2, 0.05), x};
+    return Input{name, n, Normal(n * kMethodInputs, 2, 0.05), x};
   };
   std::vector<Input> inputs = {make("plain", 70), make("one row", 1), make("all zero", 5)};
   std::fill(inputs.back().weight.begin(), inputs.back().weight.end(), 0.0F);
   inputs.push_back(make("a zero row", 5));
-  std::fill_n(inputs.back().weight.begin() + kInputs, kInputs, 0.0F);
+  std::fill_n(inputs.back().weight.begin() + kMethodInputs, kMethodInputs, 0.0F);
   inputs.push_back(make("one large weight", 5));
   inputs.back().weight[70] = 90;
   inputs.push_back(make("all equal", 5));
   std::fill(inputs.back().weight.begin(), inputs.back().weight.end(), -0.125F);
   inputs.push_back(make("dead inputs", 5));
-  for (size_t r = 0; r < 150; ++r) inputs.back().x[r * kInputs + 3] = 0;
+  for (size_t r = 0; r < 150; ++r) inputs.back().x[r * kMethodInputs + 3] = 0;
   inputs.push_back(make("all inputs dead", 5));
   std::fill(inputs.back().x.begin(), inputs.back().x.end(), 0.0F);
   inputs.push_back(make("fewer rows than inputs", 5));
-  inputs.back().x.resize(3 * kInputs);
+  inputs.back().x.resize(3 * kMethodInputs);
   inputs.push_back(make("an input of a thousand", 5));
-  for (size_t r = 0; r < 150; ++r) inputs.back().x[r * kInputs + 9] = r % 2 == 0 ? 1000.0F : -1000;
+  for (size_t r = 0; r < 150; ++r)
+    inputs.back().x[r * kMethodInputs + 9] = r % 2 == 0 ? 1000.0F : -1000;
   return inputs;
 }
 
@@ -100,7 +101,7 @@ TEST(Methods, YieldWhatARuntimeCanMultiply) {
         const auto result = method.run(input, scheme, one);
         ASSERT_TRUE(result.ok()) << result.error().message();
         const QuantizedTensor& q = result.value();
-        ASSERT_EQ(q.codes.size(), static_cast<size_t>(input.n * kInputs));
+        ASSERT_EQ(q.codes.size(), static_cast<size_t>(input.n * kMethodInputs));
         ASSERT_EQ(q.scales.size(), static_cast<size_t>(input.n * q.groups()));
         for (const int8_t code : q.codes) {
           ASSERT_GE(code, q.bits == 8 ? -127 : -8);
@@ -122,7 +123,7 @@ TEST(Methods, YieldWhatARuntimeCanMultiply) {
         ASSERT_EQ(q.codes, again.value().codes);
         ASSERT_EQ(q.scales, again.value().scales);
         // No method does worse than all codes zero.
-        const SecondMoments moments = Moments(input.x, kInputs, one);
+        const SecondMoments moments = Moments(input.x, kMethodInputs, one);
         QuantizedTensor none = q;
         std::fill(none.codes.begin(), none.codes.end(), int8_t{0});
         EXPECT_LE(OutputError(input.weight, q, moments, one),
@@ -136,7 +137,7 @@ TEST(Methods, NameAWeightThatIsNotFinite) {
   core::ThreadPool pool(2);
   for (const Method& method : Methods()) {
     Input input = CornerInputs().front();
-    input.weight[3 * kInputs + 7] = NAN;
+    input.weight[3 * kMethodInputs + 7] = NAN;
     const auto result = method.run(input, tensor::ParseScheme("w8a16").value(), pool);
     ASSERT_FALSE(result.ok()) << method.name;
     EXPECT_EQ(result.error().message().find("weight [3, 7] is NaN"), 0U) << method.name;

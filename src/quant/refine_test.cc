@@ -14,7 +14,7 @@ namespace {
 
 using tensor::DType;
 
-constexpr int64_t kInputs = 576;
+constexpr int64_t kRefineInputs = 576;
 constexpr int64_t kOutputs = 70;
 
 // tr(E H E^T) with the damped H that Refine works on.
@@ -31,13 +31,15 @@ double DampedError(const std::vector<float>& w, const tensor::QuantizedTensor& q
 
 TEST(Refine, EachPassLowersTheErrorOfAnyMethod) {
   core::ThreadPool pool(2);
-  const std::vector<float> w = Normal(kOutputs * kInputs, 1, 0.05);
-  const SecondMoments moments = Moments(CorrelatedInputs(700, kInputs, 2), kInputs, pool);
+  const std::vector<float> w = Normal(kOutputs * kRefineInputs, 1, 0.05);
+  const SecondMoments moments =
+      Moments(CorrelatedInputs(700, kRefineInputs, 2), kRefineInputs, pool);
   const GptqOptions options;
   const GptqFactor factor = GptqFactor::Make(moments, options, pool).value();
   for (const char* name : {"w4a16-g32", "w4a16-g16", "w8a16", "w8a16-g64", "w4a16-g288"}) {
     const tensor::Scheme scheme = tensor::ParseScheme(name).value();
-    const tensor::TensorView view{DType::kF32, {kOutputs, kInputs}, std::as_bytes(std::span(w))};
+    const tensor::TensorView view{
+        DType::kF32, {kOutputs, kRefineInputs}, std::as_bytes(std::span(w))};
     const auto rtn = RoundToNearest(view, scheme, DType::kF16, pool, Clip::kMse).value();
     const auto gptq = Gptq(w, kOutputs, scheme, DType::kF16, factor, options, pool).value().tensor;
     for (const auto& start : {rtn, gptq}) {
@@ -103,8 +105,9 @@ TEST(Refine, NoSingleCodeCanBeImprovedAfterwards) {
 TEST(Refine, ThreadsDoNotChangeABit) {
   core::ThreadPool one(1);
   core::ThreadPool three(3);
-  const std::vector<float> w = Normal(200 * kInputs, 7, 0.05);
-  const SecondMoments moments = Moments(CorrelatedInputs(300, kInputs, 8), kInputs, one);
+  const std::vector<float> w = Normal(200 * kRefineInputs, 7, 0.05);
+  const SecondMoments moments =
+      Moments(CorrelatedInputs(300, kRefineInputs, 8), kRefineInputs, one);
   const GptqOptions options;
   const GptqFactor factor = GptqFactor::Make(moments, options, one).value();
   const auto scheme = tensor::ParseScheme("w4a16-g32").value();

@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "kernels/dispatch.h"
+#include "quant/fixture.h"
 
 namespace octavo::quant {
 namespace {
@@ -31,10 +32,6 @@ struct Matrix {
   std::vector<std::byte> bytes;
   tensor::TensorView view;
 };
-
-tensor::Scheme Parse(const char* name) {
-  return tensor::ParseScheme(name).value();
-}
 
 TEST(Rtn, IsTheDefinitionRowByRowAndGroupByGroup) {
   core::ThreadPool pool(2);

@@ -10,20 +10,16 @@
 namespace octavo::quant {
 namespace {
 
-constexpr int64_t kInputs = 64;
-
-tensor::Scheme Parse(const char* name) {
-  return tensor::ParseScheme(name).value();
-}
+constexpr int64_t kSmoothInputs = 64;
 
 std::vector<float> AbsMaxOfColumns(const std::vector<float>& x) {
-  return ColumnAbsMax(std::vector{MatrixView{x, static_cast<int64_t>(x.size()) / kInputs}},
-                      kInputs);
+  return ColumnAbsMax(std::vector{MatrixView{x, static_cast<int64_t>(x.size()) / kSmoothInputs}},
+                      kSmoothInputs);
 }
 
 // Inputs of which every 16th is 40 times the others.
 std::vector<float> OutlierInputs(int64_t rows) {
-  std::vector<float> x = Normal(rows * kInputs, 1);
+  std::vector<float> x = Normal(rows * kSmoothInputs, 1);
   for (size_t i = 0; i < x.size(); i += 16) x[i] *= 40;
   return x;
 }
@@ -45,34 +41,34 @@ TEST(SmoothQuant, SearchLowersTheErrorThatRoundingBothReallyGives) {
   core::ThreadPool pool(2);
   const int64_t rows = 200;
   const std::vector<float> x = OutlierInputs(rows);
-  const std::vector<float> w = Normal(48 * kInputs, 2, 0.05);
-  const SecondMoments moments = Moments(x, kInputs, pool);
+  const std::vector<float> w = Normal(48 * kSmoothInputs, 2, 0.05);
+  const SecondMoments moments = Moments(x, kSmoothInputs, pool);
   const std::vector<MatrixView> weights = {{w, 48}};
   const std::vector<float> absmax = AbsMaxOfColumns(x);
   // By the definition: both rounded, against the exact product.
   const auto measured = [&](const std::vector<float>& f, bool dynamic) {
     std::vector<double> restored(w.size());
     for (size_t n = 0; n < 48; ++n) {
-      std::vector<float> row(kInputs);
-      for (size_t j = 0; j < row.size(); ++j) row[j] = w[n * kInputs + j] * f[j];
+      std::vector<float> row(kSmoothInputs);
+      for (size_t j = 0; j < row.size(); ++j) row[j] = w[n * kSmoothInputs + j] * f[j];
       std::vector<int8_t> codes(row.size());
       const float scale = tensor::QuantizeGroup(row, 8, tensor::DType::kF32, codes);
-      for (size_t j = 0; j < row.size(); ++j) restored[n * kInputs + j] = codes[j] * scale;
+      for (size_t j = 0; j < row.size(); ++j) restored[n * kSmoothInputs + j] = codes[j] * scale;
     }
     float fixed = 0;
-    for (size_t j = 0; j < kInputs; ++j) fixed = std::max(fixed, absmax[j] / f[j]);
+    for (size_t j = 0; j < kSmoothInputs; ++j) fixed = std::max(fixed, absmax[j] / f[j]);
     double total = 0;
     for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
-      std::vector<float> row(kInputs);
-      for (size_t j = 0; j < row.size(); ++j) row[j] = x[r * kInputs + j] / f[j];
+      std::vector<float> row(kSmoothInputs);
+      for (size_t j = 0; j < row.size(); ++j) row[j] = x[r * kSmoothInputs + j] / f[j];
       const float step = (dynamic ? tensor::AbsMax(row) : fixed) / 127;
       std::vector<int8_t> codes(row.size());
       tensor::EncodeGroup(row, 8, step, codes);
       for (size_t n = 0; n < 48; ++n) {
         double y = 0;
         for (size_t j = 0; j < row.size(); ++j) {
-          y += restored[n * kInputs + j] * codes[j] * step -
-               static_cast<double>(w[n * kInputs + j]) * x[r * kInputs + j];
+          y += restored[n * kSmoothInputs + j] * codes[j] * step -
+               static_cast<double>(w[n * kSmoothInputs + j]) * x[r * kSmoothInputs + j];
         }
         total += y * y;
       }
@@ -83,7 +79,7 @@ TEST(SmoothQuant, SearchLowersTheErrorThatRoundingBothReallyGives) {
     const SmoothResult found =
         SearchSmooth(weights, absmax, x, moments, Parse(name), {}, pool).value();
     const bool dynamic = std::string_view(name) == "w8a8";
-    const double before = measured(std::vector<float>(kInputs, 1.0F), dynamic);
+    const double before = measured(std::vector<float>(kSmoothInputs, 1.0F), dynamic);
     const double after = measured(found.factors, dynamic);
     EXPECT_GT(found.alpha, 0) << name;
     EXPECT_LT(after, 0.5 * before) << name;
@@ -97,25 +93,25 @@ TEST(SmoothQuant, SearchLowersTheErrorThatRoundingBothReallyGives) {
 TEST(SmoothQuant, TiedInputsShareAFactor) {
   core::ThreadPool pool(2);
   const std::vector<float> x = OutlierInputs(100);
-  const std::vector<float> w = Normal(16 * kInputs, 3, 0.05);
-  std::vector<int64_t> ties(kInputs);
+  const std::vector<float> w = Normal(16 * kSmoothInputs, 3, 0.05);
+  std::vector<int64_t> ties(kSmoothInputs);
   for (size_t j = 0; j < ties.size(); ++j) ties[j] = static_cast<int64_t>(j / 2);
   SmoothOptions options;
   options.ties = ties;
   const auto found = SearchSmooth(std::vector{MatrixView{w, 16}}, AbsMaxOfColumns(x), x,
-                                  Moments(x, kInputs, pool), Parse("w8a8"), options, pool)
+                                  Moments(x, kSmoothInputs, pool), Parse("w8a8"), options, pool)
                          .value();
   EXPECT_LT(found.error_after, found.error_before);
-  for (size_t j = 0; j < kInputs; j += 2) EXPECT_EQ(found.factors[j], found.factors[j + 1]);
+  for (size_t j = 0; j < kSmoothInputs; j += 2) EXPECT_EQ(found.factors[j], found.factors[j + 1]);
 }
 
 TEST(SmoothQuant, NamesAWeightThatIsNotFinite) {
   core::ThreadPool pool(1);
   const std::vector<float> x = OutlierInputs(10);
-  std::vector<float> w = Normal(4 * kInputs, 4);
-  w[kInputs + 3] = NAN;
+  std::vector<float> w = Normal(4 * kSmoothInputs, 4);
+  w[kSmoothInputs + 3] = NAN;
   const auto refused = SearchSmooth(std::vector{MatrixView{w, 4}}, AbsMaxOfColumns(x), x,
-                                    Moments(x, kInputs, pool), Parse("w8a8"), {}, pool);
+                                    Moments(x, kSmoothInputs, pool), Parse("w8a8"), {}, pool);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().message().find("weight [1, 3] is NaN"), 0U);
 }

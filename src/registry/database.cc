@@ -24,7 +24,7 @@ constexpr int kBusyTimeoutMs = 30'000;
 
 // What a failed call means for the user; `code` is a result code of SQLite, extended or not.
 Error DatabaseError(const std::string& path, int code, std::string_view detail) {
-  const std::string place = core::Printable(path, 4096);
+  const std::string place = core::PrintablePath(path);
   const std::string what = core::Printable(detail, 300);
   switch (code & 0xff) {
     case SQLITE_CORRUPT:

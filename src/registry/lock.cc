@@ -17,7 +17,7 @@ namespace {
 
 core::Error LockError(const std::string& path) {
   return core::IoError(fmt::format("{}: cannot be locked ({}): check that its folder is writable",
-                                   core::Printable(path, 4096), std::strerror(errno)));
+                                   core::PrintablePath(path), std::strerror(errno)));
 }
 
 // The descriptor, or -1 when `operation` has LOCK_NB and the lock is taken.

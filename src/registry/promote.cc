@@ -56,7 +56,7 @@ Result<Evidence> CheckEvidence(const PromotionRequest& request) {
     return Invalid(fmt::format(
         "{}: is a model of kind '{}': only artifacts, which octavo quantize makes, "
         "can be promoted",
-        core::Printable(request.artifact_dir, 4096), core::Printable(evidence.manifest.kind)));
+        core::PrintablePath(request.artifact_dir), core::Printable(evidence.manifest.kind)));
   }
   evidence.digest = format::ContentDigest(evidence.manifest);
   OCTAVO_TRY(evidence.base_digest,

@@ -77,12 +77,12 @@ Result<bool> HasSchema(Database& database, const std::string& path) {
   if (application != kApplicationId) {
     return core::Invalid(fmt::format(
         "{}: is a database of another program, not an octavo registry: choose another OCTAVO_HOME",
-        core::Printable(path, 4096)));
+        core::PrintablePath(path)));
   }
   if (version != kSchemaVersion) {
     return core::Unsupported(fmt::format(
         "{}: has registry version {}, this octavo reads {}: use the octavo that wrote it",
-        core::Printable(path, 4096), version, kSchemaVersion));
+        core::PrintablePath(path), version, kSchemaVersion));
   }
   return true;
 }
