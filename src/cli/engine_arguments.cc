@@ -16,7 +16,7 @@ engine::EngineOptions ToEngineOptions(const EngineArguments& a, int64_t kv_token
   options.threads = static_cast<int>(std::min<int64_t>(a.threads, 1024));
   options.compute = a.compute == "bf16" ? model::Compute::kBF16 : model::Compute::kF32;
   options.kv = a.kv == "8"    ? model::KvType::kI8
-               : a.kv == "16" ? model::KvType::kF16
+               : a.kv == "16" ? model::KvType::kI16
                               : model::KvType::kF32;
   options.kv_tokens = kv_tokens;
   return options;

@@ -111,14 +111,14 @@ TEST_P(Architectures, ABatchOfDifferentLengthsGivesTheSameLogits) {
 
 TEST_P(Architectures, SixteenBitKvStaysClose) {
   EngineOptions options;
-  options.kv = model::KvType::kF16;
+  options.kv = model::KvType::kI16;
   const auto engine = LoadFixture(GetParam(), options);
   ASSERT_NE(engine, nullptr);
   const auto tokens = FixtureTokens(GetParam());
   const auto logits = Prefill(*engine, tokens[2]);
   EXPECT_EQ(logits, InPieces(*engine, tokens[2], 1));
-  // F16 keeps 11 bits of K and V, so the logits move by some 2^-11 of their size, which is of
-  // order 1.
+  // Codes keep 12 bits and a sign of K and V, so the logits move by some 2^-12 of their size, which
+  // is of order 1.
   EXPECT_LT(MaxDifference(logits, Reference(GetParam(), 2)), 1e-2);
 }
 

@@ -222,7 +222,7 @@ TEST_F(EvaluateTest, WithoutABaselineThereIsPerplexityAndNoVerdict) {
 
 TEST_F(EvaluateTest, NamesTheModesOfTheCandidateAndKeepsTheBaselineExact) {
   const std::string model = MakeModel("llama");
-  const auto document = Run(model, model, {0, model::Compute::kBF16, model::KvType::kF16});
+  const auto document = Run(model, model, {0, model::Compute::kBF16, model::KvType::kI16});
   ASSERT_TRUE(document.ok()) << document.error().message();
   EXPECT_EQ(document.value()["runtime"]["compute"], "bf16");
   EXPECT_EQ(document.value()["runtime"]["kv"], "kv16");

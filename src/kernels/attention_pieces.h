@@ -8,24 +8,42 @@ namespace octavo::kernels {
 
 // A KV block holds kKvPositions positions of one layer and KV head, keys and then values, so that
 // both are right-hand sides of row-major products:
-//   kF32, kF16: keys [D][64], values [64][D]
-//   kI8:        keys [D / 4][64][4], values [64][D] int8 codes, each followed by [64] F16 scales,
-//               one for each position
+//   kF32:      keys [D][64], values [64][D]
+//   kI16, kI8: keys [D / 2][64][2], values [32][D][2] codes, where pairs of dimensions and pairs of
+//              positions lie side by side; each followed by [64] scales, one for each position: f32
+//              (kI16) or F16 (kI8)
+// Codes meet codes: queries, and the probabilities that weigh the values, become int16 as well, and
+// every sum of products is an exact int32 (docs/adr/0013).
 // Keys often have a few dimensions that are far larger than the others, which would take the codes
-// of all. As kI8, keys and queries therefore pass a Hadamard transform, which leaves their products
-// as they are and spreads such dimensions over all (QuaRot, arXiv 2404.00456, section 4).
-enum class KvStorage : uint8_t { kF32, kF16, kI8 };
+// of all. Keys that become codes, and their queries, therefore pass a Hadamard transform, which
+// leaves their products as they are and spreads such dimensions over all (QuaRot, arXiv 2404.00456,
+// section 4).
+enum class KvStorage : uint8_t { kF32, kI16, kI8 };
 inline constexpr int64_t kKvPositions = 64;
 inline constexpr int64_t kMaxHeadDim = 256;
 inline constexpr float kLargestF16 = 65504.0F;
+
+// Codes are whole numbers within +-steps: of keys, queries, values, and of probabilities.
+struct KvSteps {
+  float key;
+  float query;
+  float value;
+  float weight;
+};
+// D * key * query and 64 * value * weight are below 2^31.
+constexpr KvSteps StepsOf(KvStorage storage, int64_t head_dim) {
+  if (storage == KvStorage::kI8) return {127, 32767, 127, 32767};
+  const float key = head_dim <= 64 ? 5792 : head_dim <= 128 ? 4095 : 2895;
+  return {key, key, 4095, 8191};
+}
 
 // Bytes of the keys, or of the values, of one block.
 constexpr int64_t KvPartBytes(KvStorage storage, int64_t head_dim) {
   switch (storage) {
     case KvStorage::kF32:
       return kKvPositions * head_dim * 4;
-    case KvStorage::kF16:
-      return kKvPositions * head_dim * 2;
+    case KvStorage::kI16:
+      return kKvPositions * (head_dim * 2 + 4);
     case KvStorage::kI8:
       break;
   }
@@ -40,8 +58,9 @@ constexpr int64_t HadamardSize(int64_t head_dim) {
 }
 
 // Keys and values of `rows` consecutive positions, all in one block, on their way to the cache.
-// Codes: scale = F16(absmax / 127), at most the largest F16; code = round half even(x * (1 /
-// scale)), clamped to [-127, 127]; all 0 when the scale is 0. x must be finite.
+// Codes: scale = absmax / steps, for kI8 rounded to F16 and at most the largest F16; code = round
+// half even(x * (1 / scale)), clamped to [-steps, steps]. A scale below kZeroScale is 0, and so are
+// its codes. x must be finite.
 struct KvStorePiece {
   const float* k;  // row r at k + r * stride
   const float* v;
@@ -61,12 +80,12 @@ inline constexpr int64_t kAttentionQueries = 96;
 // A partial result of one query: head_dim values, then the maximum and the sum.
 inline constexpr int64_t kPartialTail = 16;
 inline constexpr int64_t kAttentionScratch =
-    kAttentionQueries * (3 * kMaxHeadDim + 16) + 16 * kKvPositions + 2 * kKvPositions * kMaxHeadDim;
+    kAttentionQueries * (3 * kMaxHeadDim + 16) + 16 * kKvPositions;
 
 // Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
 // one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut
 // at multiples of 64 positions, so that a query's sums do not depend on which other queries are in
-// the piece. Scores are in powers of two: q is multiplied by scale * log2(e), and for kI8 then by
+// the piece. Scores are in powers of two: q is multiplied by scale * log2(e), and for codes then by
 // 1 / HadamardSize.
 struct AttentionPiece {
   const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
@@ -97,12 +116,9 @@ struct AttentionPiece {
 
 inline constexpr float kLog2E = 1.44269504F;
 
-// A query meets int8 keys as integers of 15 bits, absmax / kQuerySteps apart, so that nearly all
-// that is lost is lost where the cache is written. An integer is kQueryParts * first + second, two
-// int8 codes; |sum| <= 254 * 127 * 255 * kMaxHeadDim < 2^31. A query below kZeroQuery is 0.
-inline constexpr int32_t kQueryParts = 254;
-inline constexpr float kQuerySteps = 127 * 254;
-inline constexpr float kZeroQuery = 0x1p-100F;
+// What is smaller counts as nothing: scales of keys and values, the largest number of a query, and
+// the largest weight of a block.
+inline constexpr float kZeroScale = 0x1p-100F;
 
 struct AttentionKernels {
   // Rotates `heads` heads that follow each other in place: pairs (i, i + head_dim / 2) by

@@ -489,7 +489,7 @@ void FillKv(Random& random, const KernelTable& table, AttentionCase& c) {
 AttentionCase RandomAttention(Random& random) {
   AttentionCase out;
   AttentionPiece& p = out.piece;
-  p.head_dim = 16 * (1 + static_cast<int64_t>(random.Below(8)));
+  p.head_dim = 16 * (1 + static_cast<int64_t>(random.Below(16)));
   p.heads = 1 + static_cast<int64_t>(random.Below(4));
   p.rows =
       1 + static_cast<int64_t>(random.Below(static_cast<uint64_t>(kAttentionQueries / p.heads)));
@@ -580,24 +580,26 @@ std::vector<float> HadamardOf(const float* x, int64_t head_dim) {
   return out;
 }
 
-// What was stored at a position, as f32; keys of kI8 as they were transformed.
+// What was stored at a position, as f32; keys that are codes as they were transformed.
 std::vector<float> Stored(const AttentionCase& c, bool keys, int64_t at) {
   const AttentionPiece& p = c.piece;
   const std::byte* part = static_cast<const std::byte*>(keys ? p.keys : p.values) +
                           p.blocks[at / kKvPositions] * p.block_bytes;
   const int64_t t = at % kKvPositions;
+  const int64_t count = kKvPositions * p.head_dim;
   std::vector<float> out;
   for (int64_t i = 0; i < p.head_dim; ++i) {
-    const int64_t index = keys ? i * kKvPositions + t : t * p.head_dim + i;
+    const int64_t plain = keys ? i * kKvPositions + t : t * p.head_dim + i;
+    const int64_t code =
+        keys ? (i / 2 * kKvPositions + t) * 2 + i % 2 : (t / 2 * p.head_dim + i) * 2 + t % 2;
     if (p.storage == KvStorage::kF32) {
-      out.push_back(reinterpret_cast<const float*>(part)[index]);
-    } else if (p.storage == KvStorage::kF16) {
-      out.push_back(tensor::F16ToFloat(reinterpret_cast<const uint16_t*>(part)[index]));
+      out.push_back(reinterpret_cast<const float*>(part)[plain]);
+    } else if (p.storage == KvStorage::kI16) {
+      out.push_back(static_cast<float>(reinterpret_cast<const int16_t*>(part)[code]) *
+                    reinterpret_cast<const float*>(part + 2 * count)[t]);
     } else {
-      const int64_t code = keys ? (i / 4 * kKvPositions + t) * 4 + i % 4 : index;
-      const std::byte* scales = part + kKvPositions * p.head_dim;
       out.push_back(static_cast<float>(static_cast<int8_t>(part[code])) *
-                    tensor::F16ToFloat(reinterpret_cast<const uint16_t*>(scales)[t]));
+                    tensor::F16ToFloat(reinterpret_cast<const uint16_t*>(part + count)[t]));
     }
   }
   return out;
@@ -607,7 +609,8 @@ TEST(Attention, StoredCodesAreWithinHalfAStep) {
   Random random(17);
   for (int trial = 0; trial < 30; ++trial) {
     AttentionCase c = RandomAttention(random);
-    if (c.piece.storage != KvStorage::kI8) continue;
+    if (c.piece.storage == KvStorage::kF32) continue;
+    const KvSteps steps = StepsOf(c.piece.storage, c.piece.head_dim);
     for (int64_t at = 0; at < Positions(c.piece); ++at) {
       for (const bool keys : {true, false}) {
         const float* x = (keys ? c.k : c.v).data() + at * c.piece.head_dim;
@@ -618,8 +621,9 @@ TEST(Attention, StoredCodesAreWithinHalfAStep) {
         for (int64_t i = 0; i < c.piece.head_dim; ++i)
           absmax = std::max(absmax, std::fabs(from[static_cast<size_t>(i)]));
         // Half a step of a scale that F16 rounds by at most 2^-11 of it; where that made the scale
-        // smaller, the largest values lose up to 127 * 2^-11 of a step, which is less.
-        const float bound = absmax / 127 * 0.5F * (1 + 0x1p-10F);
+        // smaller, the largest values lose up to 127 * 2^-11 of a step, which is less. Scales of
+        // kI16 are f32, but HadamardOf is exact and the transform is not.
+        const float bound = absmax / (keys ? steps.key : steps.value) * 0.5F * (1 + 0x1p-8F);
         for (int64_t i = 0; i < c.piece.head_dim; ++i)
           ASSERT_NEAR(got[static_cast<size_t>(i)], from[static_cast<size_t>(i)], bound);
       }
@@ -642,6 +646,46 @@ TEST(Attention, EveryTableRotatesTheSame) {
       std::vector<float> got = x;
       table->attention.rotate(got.data(), 3, head_dim, cosine.data(), sine.data());
       ExpectSameBits(got, want, table->isa);
+    }
+  }
+}
+
+// All codes of queries, keys, weights and values at their ends at once: the largest sums there are.
+TEST(Attention, SumsOfTheLargestCodesAreExact) {
+  for (const KvStorage storage : {KvStorage::kI16, KvStorage::kI8}) {
+    for (const int64_t head_dim : {16, 48, 64, 80, 128, 144, 256}) {
+      Random random(20);
+      AttentionCase c = RandomAttention(random);
+      AttentionPiece& p = c.piece;
+      p.storage = storage;
+      p.head_dim = head_dim;
+      p.heads = 1;
+      p.rows = 7;
+      p.first_position = kKvPositions - p.rows;
+      p.window = 0;
+      p.q_stride = head_dim;
+      p.out_stride = head_dim;
+      p.block_bytes = 2 * KvPartBytes(storage, head_dim);
+      c.blocks = {0};
+      p.blocks = c.blocks.data();
+      c.kv.assign(static_cast<size_t>(p.block_bytes), std::byte{0});
+      p.keys = c.kv.data();
+      p.values = c.kv.data() + p.block_bytes / 2;
+      // One number in each transform becomes as many equal ones.
+      const auto numbers = static_cast<size_t>(kKvPositions * head_dim);
+      c.q.assign(numbers, 0.0F);
+      c.k.assign(numbers, 0.0F);
+      for (size_t i = 0; i < numbers; i += static_cast<size_t>(HadamardSize(head_dim))) {
+        c.q[i] = 3;
+        c.k[i] = -2;
+      }
+      c.v.assign(numbers, -1.5F);
+      p.q = c.q.data();
+      FillKv(random, ScalarTable(), c);
+      const auto want = RunAttention(ScalarTable(), p);
+      for (const float x : want) EXPECT_NEAR(x, -1.5F, 1e-3);
+      for (const KernelTable* table : RunnableTables())
+        ExpectSameBits(RunAttention(*table, p), want, table->isa);
     }
   }
 }
@@ -703,7 +747,7 @@ TEST(Attention, DefinitionIsSoftmaxOfScaledScores) {
     std::vector<double> want(q.size(), 0.0);
     for (int64_t t = first; t <= position; ++t) {
       std::vector<float> k = Stored(c, true, t);
-      if (p.storage == KvStorage::kI8) {
+      if (p.storage != KvStorage::kF32) {
         k = HadamardOf(k.data(), p.head_dim);
         for (float& x : k) x /= static_cast<float>(HadamardSize(p.head_dim));
       }
@@ -716,9 +760,9 @@ TEST(Attention, DefinitionIsSoftmaxOfScaledScores) {
     }
     for (size_t i = 0; i < q.size(); ++i) {
       // Scores of about 2 sqrt(D) with relative error D * 2^-24 each, then a sum of up to 1600
-      // terms: below 1e-4. Queries that meet codes are rounded to 1/64,516 of their largest number
-      // (about 6), which moves a score by at most 2e-4 for keys and D like these.
-      const double bound = p.storage == KvStorage::kI8 ? 1e-3 : 1e-4;
+      // terms: below 1e-4. Queries that meet codes are rounded by up to half a step, some 1e-3 of
+      // their numbers' usual size at kI16, and weights by half a step of the block's largest.
+      const double bound = p.storage == KvStorage::kF32 ? 1e-4 : 1e-3;
       EXPECT_NEAR(got[static_cast<size_t>((p.rows - 1) * p.out_stride) + i], want[i] / total,
                   bound);
     }

@@ -31,7 +31,7 @@ int64_t WidestWindow(const std::vector<int64_t>& windows) {
 }  // namespace
 
 int KvBits(KvType type) {
-  return type == KvType::kF32 ? 32 : type == KvType::kF16 ? 16 : 8;
+  return type == KvType::kF32 ? 32 : type == KvType::kI16 ? 16 : 8;
 }
 
 KvSequence::KvSequence(KvSequence&& other) noexcept

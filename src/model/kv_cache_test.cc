@@ -78,8 +78,8 @@ TEST(KvPool, OneLayerThatSeesAllKeepsAll) {
 }
 
 TEST(KvPool, PartsOfABlockDoNotOverlap) {
-  KvPool pool(TinyConfig(), KvType::kF16, 128);
-  const int64_t part = 64 * 16 * 2;
+  KvPool pool(TinyConfig(), KvType::kI16, 128);
+  const int64_t part = 64 * (16 * 2 + 4);
   EXPECT_EQ(pool.block_bytes(), 2 * 3 * 2 * part);
   const std::byte* expected = pool.Keys(0, 0);
   for (int64_t layer = 0; layer < 2; ++layer) {

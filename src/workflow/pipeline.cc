@@ -31,7 +31,7 @@ core::Status ReadEval(const Json& table, eval::EvalOptions& options) {
   if (kv && *kv != 32 && *kv != 16 && *kv != 8) {
     return core::Invalid(fmt::format("'kv' is {}, expected 32, 16 or 8", *kv));
   }
-  if (kv == 16) options.kv = model::KvType::kF16;
+  if (kv == 16) options.kv = model::KvType::kI16;
   if (kv == 8) options.kv = model::KvType::kI8;
   return {};
 }

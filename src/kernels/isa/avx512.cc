@@ -55,6 +55,10 @@ inline IntVec DotKeys(IntVec sum, const KeyVec& w, int32_t four) {
 // What DotKeys adds to a key.
 constexpr int32_t kKeySurplus = 0;
 
+inline IntVec DotPairs(IntVec sum, PairVec w, int32_t two) {
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(w, _mm512_set1_epi32(two)));
+}
+
 // 32 registers: 24 sums, 4 weights and the broadcast input.
 constexpr int kTileRows = 6;
 constexpr int kTileBlocks = 4;

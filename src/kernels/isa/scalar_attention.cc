@@ -42,20 +42,34 @@ void Hadamard(float* x, int64_t d) {
 float LargerOf(float a, float b) {
   return a > b ? a : b;
 }
-
-uint16_t HalfAt(const void* base, int64_t index) {
-  return static_cast<const uint16_t*>(base)[index];
+// NaN becomes -limit; that it was there the sums of the softmax tell.
+float Clamped(float x, float limit) {
+  x = LargerOf(x, -limit);
+  return x < limit ? x : limit;
+}
+float AbsMax(const float* x, int64_t count) {
+  float absmax = 0;
+  for (int64_t i = 0; i < count; ++i) absmax = LargerOf(std::fabs(x[i]), absmax);
+  return absmax;
 }
 
-// Scales of a position of kI8, behind the codes.
-float ScaleAt(const void* codes, int64_t head_dim, int64_t t) {
+// Codes, and the scale of a position behind them.
+int32_t CodeAt(const void* codes, KvStorage storage, int64_t index) {
+  if (storage == KvStorage::kI8) return static_cast<const int8_t*>(codes)[index];
+  return static_cast<const int16_t*>(codes)[index];
+}
+float ScaleAt(const void* codes, KvStorage storage, int64_t head_dim, int64_t t) {
+  const int64_t count = kKvPositions * head_dim;
+  if (storage == KvStorage::kI16)
+    return reinterpret_cast<const float*>(static_cast<const int16_t*>(codes) + count)[t];
   return tensor::F16ToFloat(
-      HalfAt(static_cast<const std::byte*>(codes) + kKvPositions * head_dim, t));
+      reinterpret_cast<const uint16_t*>(static_cast<const int8_t*>(codes) + count)[t]);
 }
-
-float FloatAt(const void* base, KvStorage storage, int64_t index) {
-  if (storage == KvStorage::kF32) return static_cast<const float*>(base)[index];
-  return tensor::F16ToFloat(HalfAt(base, index));
+int64_t KeyIndex(int64_t i, int64_t t) {
+  return (i / 2 * kKvPositions + t) * 2 + i % 2;
+}
+int64_t ValueIndex(int64_t t, int64_t i, int64_t head_dim) {
+  return (t / 2 * head_dim + i) * 2 + t % 2;
 }
 
 // What a query keeps over the blocks of a partition. `lanes` is the sum by position modulo 16.
@@ -71,44 +85,73 @@ struct Total {
   float values[kMaxHeadDim] = {};
 };
 
-// A query row as it meets the keys: scaled, and for kI8 as codes.
+// A query row as it meets the keys: scaled, and where they are codes as codes.
 struct Query {
   float q[kMaxHeadDim];
-  int32_t codes[kMaxHeadDim];  // kI8
+  int32_t codes[kMaxHeadDim];
   float scale = 1;
 };
 
 Query Prepare(const AttentionPiece& piece, const float* q) {
   Query out;
+  const bool codes = piece.storage != KvStorage::kF32;
   float scale = piece.scale * kLog2E;
-  if (piece.storage == KvStorage::kI8) scale /= static_cast<float>(HadamardSize(piece.head_dim));
+  if (codes) scale /= static_cast<float>(HadamardSize(piece.head_dim));
   for (int64_t i = 0; i < piece.head_dim; ++i) out.q[i] = q[i] * scale;
-  if (piece.storage != KvStorage::kI8) return out;
+  if (!codes) return out;
   Hadamard(out.q, piece.head_dim);
-  float absmax = 0;
-  for (int64_t i = 0; i < piece.head_dim; ++i) absmax = std::fmax(absmax, std::fabs(out.q[i]));
-  const bool zero = absmax < kZeroQuery;
-  const float inverse = zero ? 0.0F : kQuerySteps / absmax;
-  out.scale = zero ? 1.0F : absmax / kQuerySteps;
+  const float steps = StepsOf(piece.storage, piece.head_dim).query;
+  const float absmax = LargerOf(AbsMax(out.q, piece.head_dim), kZeroScale);
+  const float inverse = steps / absmax;
+  out.scale = absmax / steps;
   for (int64_t i = 0; i < piece.head_dim; ++i)
-    out.codes[i] = static_cast<int32_t>(std::nearbyint(out.q[i] * inverse));
+    out.codes[i] = static_cast<int32_t>(std::nearbyint(Clamped(out.q[i] * inverse, steps)));
   return out;
 }
 
 float Score(const AttentionPiece& piece, const Query& query, const void* keys, int64_t t) {
   const int64_t d = piece.head_dim;
-  if (piece.storage == KvStorage::kI8) {
+  if (piece.storage != KvStorage::kF32) {
     int32_t sum = 0;
-    for (int64_t i = 0; i < d; ++i) {
-      sum +=
-          query.codes[i] * static_cast<const int8_t*>(keys)[(i / 4 * kKvPositions + t) * 4 + i % 4];
-    }
-    return static_cast<float>(sum) * (ScaleAt(keys, d, t) * query.scale);
+    for (int64_t i = 0; i < d; ++i)
+      sum += query.codes[i] * CodeAt(keys, piece.storage, KeyIndex(i, t));
+    return static_cast<float>(sum) * (ScaleAt(keys, piece.storage, d, t) * query.scale);
   }
   float score = 0;
-  for (int64_t i = 0; i < d; ++i)
-    score = std::fma(FloatAt(keys, piece.storage, i * kKvPositions + t), query.q[i], score);
+  for (int64_t i = 0; i < d; ++i) {
+    score = std::fma(static_cast<const float*>(keys)[i * kKvPositions + t], query.q[i], score);
+  }
   return score;
+}
+
+// Adds the values of positions low <= t < high, times weights[t].
+void AddValues(const AttentionPiece& piece, const void* values, const float* weights, int64_t low,
+               int64_t high, float* to) {
+  const int64_t d = piece.head_dim;
+  if (piece.storage == KvStorage::kF32) {
+    for (int64_t t = low; t < high; ++t) {
+      for (int64_t i = 0; i < d; ++i)
+        to[i] = std::fma(static_cast<const float*>(values)[t * d + i], weights[t], to[i]);
+    }
+    return;
+  }
+  // The scales of the values go to the weights, which become codes of the block's largest.
+  float scaled[kKvPositions];
+  float largest = kZeroScale;
+  for (int64_t t = low; t < high; ++t) {
+    scaled[t] = weights[t] * ScaleAt(values, piece.storage, d, t);
+    largest = LargerOf(scaled[t], largest);
+  }
+  const float steps = StepsOf(piece.storage, d).weight;
+  const float inverse = steps / largest;
+  int32_t sums[kMaxHeadDim] = {};
+  for (int64_t t = low; t < high; ++t) {
+    const auto weight = static_cast<int32_t>(std::nearbyint(LargerOf(scaled[t] * inverse, 0)));
+    for (int64_t i = 0; i < d; ++i)
+      sums[i] += weight * CodeAt(values, piece.storage, ValueIndex(t, i, d));
+  }
+  const float scale = largest * (1.0F / steps);
+  for (int64_t i = 0; i < d; ++i) to[i] = std::fma(static_cast<float>(sums[i]), scale, to[i]);
 }
 
 // One query against one block.
@@ -138,15 +181,7 @@ void AttendBlock(const AttentionPiece& piece, const Query& query, int64_t positi
   for (int64_t i = 0; i < kLanes; ++i)
     partial.lanes[i] = std::fma(partial.lanes[i], correction, lanes[i]);
   for (int64_t i = 0; i < d; ++i) partial.values[i] *= correction;
-  for (int64_t t = low; t < high; ++t) {
-    const bool codes = piece.storage == KvStorage::kI8;
-    const float weight = codes ? scores[t] * ScaleAt(values, d, t) : scores[t];
-    for (int64_t i = 0; i < d; ++i) {
-      const float value = codes ? static_cast<const int8_t*>(values)[t * d + i]
-                                : FloatAt(values, piece.storage, t * d + i);
-      partial.values[i] = std::fma(value, weight, partial.values[i]);
-    }
-  }
+  AddValues(piece, values, scores, low, high, partial.values);
 }
 
 // Adds the sums of one partition to those before it. One that the query sees nothing of adds
@@ -193,33 +228,40 @@ float FoldLanes(Partial& partial) {
   return partial.lanes[0];
 }
 
-// The one scale of `head_dim` values, and their codes.
-uint16_t QuantizeHead(const float* x, int64_t head_dim, int8_t* codes) {
-  float absmax = 0;
-  for (int64_t i = 0; i < head_dim; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
-  const uint16_t bits = tensor::FloatToF16(std::fmin(absmax / 127.0F, kLargestF16));
-  const float scale = tensor::F16ToFloat(bits);
+// The one scale of `head_dim` values, and their codes: number i at codes[index(i)].
+template <typename Code, typename Index>
+float QuantizeHead(const float* x, int64_t head_dim, float steps, const Index& index, Code* codes) {
+  float scale = AbsMax(x, head_dim) / steps;
+  if (sizeof(Code) == 1)
+    scale = tensor::F16ToFloat(tensor::FloatToF16(std::fmin(scale, kLargestF16)));
+  if (scale < kZeroScale) scale = 0;
   const float inverse = scale > 0 ? 1.0F / scale : 0.0F;
   for (int64_t i = 0; i < head_dim; ++i) {
-    codes[i] =
-        static_cast<int8_t>(std::nearbyint(std::fmin(std::fmax(x[i] * inverse, -127.0F), 127.0F)));
+    codes[index(i)] = static_cast<Code>(std::nearbyint(Clamped(x[i] * inverse, steps)));
   }
-  return bits;
+  return scale;
 }
 
+void PutScale(int8_t* scales, int64_t t, float scale) {
+  reinterpret_cast<uint16_t*>(scales)[t] = tensor::FloatToF16(scale);
+}
+void PutScale(int16_t* scales, int64_t t, float scale) {
+  reinterpret_cast<float*>(scales)[t] = scale;
+}
+
+template <typename Code>
 void StoreCodes(const KvStorePiece& piece, const float* k, const float* v, int64_t t) {
   const int64_t d = piece.head_dim;
-  auto* keys = static_cast<int8_t*>(piece.keys);
-  auto* values = static_cast<int8_t*>(piece.values);
+  const KvSteps steps = StepsOf(piece.storage, d);
+  auto* keys = static_cast<Code*>(piece.keys);
+  auto* values = static_cast<Code*>(piece.values);
   float key[kMaxHeadDim];
   std::copy_n(k, d, key);
   Hadamard(key, d);
-  int8_t codes[kMaxHeadDim];
-  const uint16_t key_scale = QuantizeHead(key, d, codes);
-  for (int64_t i = 0; i < d; ++i) keys[(i / 4 * kKvPositions + t) * 4 + i % 4] = codes[i];
-  const uint16_t value_scale = QuantizeHead(v, d, values + t * d);
-  reinterpret_cast<uint16_t*>(keys + kKvPositions * d)[t] = key_scale;
-  reinterpret_cast<uint16_t*>(values + kKvPositions * d)[t] = value_scale;
+  const auto key_index = [t](int64_t i) { return KeyIndex(i, t); };
+  const auto value_index = [t, d](int64_t i) { return ValueIndex(t, i, d); };
+  PutScale(keys + kKvPositions * d, t, QuantizeHead(key, d, steps.key, key_index, keys));
+  PutScale(values + kKvPositions * d, t, QuantizeHead(v, d, steps.value, value_index, values));
 }
 
 }  // namespace
@@ -248,11 +290,8 @@ void ScalarStoreKv(const KvStorePiece& piece) {
       static_cast<float*>(piece.keys)[i * kKvPositions + t] = k[i];
       static_cast<float*>(piece.values)[t * d + i] = v[i];
     }
-    for (int64_t i = 0; i < d && piece.storage == KvStorage::kF16; ++i) {
-      static_cast<uint16_t*>(piece.keys)[i * kKvPositions + t] = tensor::FloatToF16(k[i]);
-      static_cast<uint16_t*>(piece.values)[t * d + i] = tensor::FloatToF16(v[i]);
-    }
-    if (piece.storage == KvStorage::kI8) StoreCodes(piece, k, v, t);
+    if (piece.storage == KvStorage::kI16) StoreCodes<int16_t>(piece, k, v, t);
+    if (piece.storage == KvStorage::kI8) StoreCodes<int8_t>(piece, k, v, t);
   }
 }
 
