@@ -19,13 +19,18 @@ CBLAS_TRANSPOSE Cblas(Op op) {
 
 // OpenBLAS looks at both when the program is loaded; this comes before. Nothing of ours asks for
 // its threads. A CPU that is newer than the library is taken for one of 2004 (seen with 0.3.21 and
-// a Xeon of 2023: products took 2.7 times as long), so the kernels are named here, the same for all
-// CPUs that have AVX2.
+// a Xeon of 2023: products took 2.7 times as long), so the kernels are named here by what the CPU
+// has.
 __attribute__((constructor(101))) void ConfigureOpenBlas() {
   setenv("OPENBLAS_NUM_THREADS", "1", 1);
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512) {
+    setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+  }
 }
 
 int Int(int64_t value) {
