@@ -24,6 +24,7 @@ def prefill(octavo, llama, vllm, inputs):
 
 def batch(octavo, llama, vllm, inputs):
     yield octavo.bench("octavo w8a8", inputs.smollm2_quantized("w8a8"), BATCH)
+    yield octavo.bench("octavo w8a8 kv8", inputs.smollm2_quantized("w8a8"), BATCH, kv="8")
     yield from vllm.sequences("vLLM W8A8", inputs.smollm2_quantized("w8a8"), BATCH)
     yield from llama.sequences("llama.cpp Q8_0", inputs.smollm2_gguf("Q8_0"), BATCH)
 
