@@ -12,7 +12,11 @@ namespace {
 #include "kernels/generic/groups.inc"
 #include "kernels/generic/hadamard.inc"
 
-// attention.inc builds on body.inc and hadamard.inc.
+// kv_store.inc builds on body.inc and hadamard.inc.
+
+#include "kernels/generic/kv_store.inc"
+
+// attention.inc builds on kv_store.inc.
 
 #include "kernels/generic/attention.inc"
 

@@ -44,16 +44,16 @@ inline IntVec DotNibbles(IntVec sum, const NibbleVec* w, const int32_t* fours) {
 }
 constexpr int kApartVectors = 2;
 
-// Keys are signed codes, and so are the codes of a query.
-using KeyVec = CodeVec;
-inline KeyVec LoadKeys(const char* p) {
+// Signed codes with signed inputs, as groups have them.
+using SignedVec = CodeVec;
+inline SignedVec LoadSigned(const char* p) {
   return LoadCodes(p);
 }
-inline IntVec DotKeys(IntVec sum, const KeyVec& w, int32_t four) {
+inline IntVec DotSigned(IntVec sum, const SignedVec& w, int32_t four) {
   return DotCodes(sum, w, four ^ static_cast<int32_t>(0x80808080U));
 }
-// What DotKeys adds to a key.
-constexpr int32_t kKeySurplus = 0;
+// What DotSigned adds to a code.
+constexpr int32_t kSignedSurplus = 0;
 
 inline IntVec DotPairs(IntVec sum, PairVec w, int32_t two) {
   return _mm512_add_epi32(sum, _mm512_madd_epi16(w, _mm512_set1_epi32(two)));
@@ -70,7 +70,11 @@ constexpr int kIntTileBlocks = 2;
 #include "kernels/generic/groups.inc"
 #include "kernels/generic/hadamard.inc"
 
-// attention.inc builds on body.inc and hadamard.inc.
+// kv_store.inc builds on body.inc and hadamard.inc.
+
+#include "kernels/generic/kv_store.inc"
+
+// attention.inc builds on kv_store.inc.
 
 #include "kernels/generic/attention.inc"
 
