@@ -25,7 +25,8 @@ bool HoldsJob(const std::string& folder, const core::Json& job) {
 std::string BlockStore::FolderFor(const std::string& out_dir) {
   std::string out = out_dir;
   while (out.size() > 1 && out.back() == '/') out.pop_back();
-  return core::JoinPath(core::ParentFolder(out), "." + core::BaseName(out) + ".octavo-blocks");
+  // Not a name that core/staging.h takes for something abandoned.
+  return core::JoinPath(core::ParentFolder(out), "." + core::BaseName(out) + ".octavo.blocks");
 }
 
 core::Result<BlockStore> BlockStore::Open(const std::string& out_dir, const core::Json& job) {

@@ -36,9 +36,9 @@ core::Result<engine::HiddenStates> FirstStates(const WalkInputs& in, const Block
 core::Status WalkBlocks(const WalkInputs& in, BlockStore& store, core::ThreadPool& pool,
                         core::Progress& progress, const core::CancelToken& cancel) {
   const int64_t layers = in.config.layers;
-  if (store.finished() >= layers) return {};
   if (store.finished() > 0)
     progress.Note(fmt::format("going on after block {} of {}", store.finished(), layers));
+  if (store.finished() >= layers) return {};
   const bool observes = in.observes;
   std::optional<engine::HiddenStates> states;
   if (observes) {

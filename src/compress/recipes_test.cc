@@ -117,7 +117,7 @@ TEST_P(Recipes, TheSameBytesForAnyThreadsAndForStatesOnDisk) {
   EXPECT_FALSE(core::FolderExists(BlockStore::FolderFor(temp_ / "a")));
 }
 
-// Cancels after so many reports of progress.
+// Cancels after so many reports of progress, and keeps what it is told.
 class Stopper final : public core::Progress {
  public:
   Stopper(core::CancelToken& token, int calls) : token_(token), calls_(calls) {}
@@ -125,26 +125,31 @@ class Stopper final : public core::Progress {
   void Advance(int64_t) override {
     if (--calls_ <= 0) token_.Cancel();
   }
-  void Note(std::string_view) override {}
+  void Note(std::string_view text) override { notes_.append(text).append("\n"); }
   void End() override {}
+  const std::string& notes() const { return notes_; }
 
  private:
   core::CancelToken& token_;
   int calls_;
+  std::string notes_;
 };
 
-TEST_P(Recipes, AnInterruptedRunEndsInTheSameBytes) {
+TEST_P(Recipes, AnInterruptedRunGoesOnAndEndsInTheSameBytes) {
   ASSERT_TRUE(Make("llama_tied", temp_ / "whole", 2).ok());
   int stopped = 0;
+  std::string notes;
   for (int calls = 1; calls <= 6; ++calls) {
     core::CancelToken token;
     Stopper stopper(token, calls);
     const auto made = Make("llama_tied", temp_ / "again", 2, token, stopper);
+    notes += stopper.notes();
     if (made.ok()) break;
     EXPECT_EQ(made.error().code(), core::ErrorCode::kInterrupted);
     ++stopped;
   }
   EXPECT_GT(stopped, 0);
+  EXPECT_NE(notes.find("going on after block 1 of "), std::string::npos) << notes;
   const auto last = Make("llama_tied", temp_ / "again", 2);
   ASSERT_TRUE(last.ok()) << last.error().message();
   EXPECT_EQ(Contents(temp_ / "whole"), Contents(temp_ / "again"));
