@@ -11,6 +11,7 @@
 #include "compress/calibration.h"
 #include "compress/mixed_plan.h"
 #include "compress/quantize.h"
+#include "compress/sensitivity_document.h"
 #include "core/file.h"
 #include "core/thread_pool.h"
 
@@ -66,13 +67,19 @@ core::Result<Exit> Run(const Arguments& a, Context& context) {
              model::LoadModelConfig(source.config(), a.model).Context(a.model));
   OCTAVO_RETURN_IF_ERROR(compress::CheckTokens(calibration, config).Context(a.calibration));
   core::ThreadPool pool(static_cast<int>(std::clamp<int64_t>(a.threads, 0, 1024)));
+  const compress::SensitivityOptions options = {compress::MixedMenu(), a.samples, a.tokens};
+  compress::SensitivityJournal journal;
+  if (!a.json.empty()) {
+    OCTAVO_TRY(journal, compress::SensitivityJournal::Open(a.json, source, config.layers,
+                                                           calibration.digest, options));
+  }
   OCTAVO_TRY(const std::vector<compress::GroupSensitivity> groups,
-             compress::MeasureSensitivity(source, config, calibration.samples,
-                                          {compress::MixedMenu(), a.samples, a.tokens}, pool,
-                                          context.progress, context.cancel));
+             compress::MeasureSensitivity(source, config, calibration.samples, options, journal,
+                                          pool, context.progress, context.cancel));
   if (!a.json.empty()) {
     OCTAVO_RETURN_IF_ERROR(
         core::WriteFileAtomic(a.json, core::DumpJson(compress::SensitivityJson(groups))));
+    OCTAVO_RETURN_IF_ERROR(core::RemoveAll(compress::SensitivityJournal::PathFor(a.json)));
   }
   Print(Report(groups));
   return Exit::kDone;

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 
 #include "core/file.h"
+#include "core/staging.h"
 
 namespace octavo::compress {
 namespace {
@@ -23,10 +24,7 @@ bool HoldsJob(const std::string& folder, const core::Json& job) {
 }  // namespace
 
 std::string BlockStore::FolderFor(const std::string& out_dir) {
-  std::string out = out_dir;
-  while (out.size() > 1 && out.back() == '/') out.pop_back();
-  // Not a name that core/staging.h takes for something abandoned.
-  return core::JoinPath(core::ParentFolder(out), "." + core::BaseName(out) + ".octavo.blocks");
+  return core::KeptBeside(out_dir, "blocks");
 }
 
 core::Result<BlockStore> BlockStore::Open(const std::string& out_dir, const core::Json& job) {

@@ -73,47 +73,4 @@ core::Result<LayerPlan> PlanMixed(std::span<const GroupSensitivity> groups, doub
   return plan;
 }
 
-core::Result<std::vector<GroupSensitivity>> ReadSensitivity(const core::Json& document,
-                                                            int64_t layers) {
-  const core::Json* list = core::Find(document, "groups");
-  if (list == nullptr || !list->is_array())
-    return core::Invalid("has no list 'groups'; make it with `octavo sensitivity`");
-  std::vector<GroupSensitivity> out;
-  for (const core::Json& json : *list) {
-    GroupSensitivity group;
-    OCTAVO_TRY(group.layer, core::GetInt(json, "layer"));
-    OCTAVO_TRY(const std::string name, core::GetString(json, "group"));
-    OCTAVO_TRY(group.weights, core::GetInt(json, "weights"));
-    const auto* known = std::find_if(kFusedGroups.begin(), kFusedGroups.end(),
-                                     [&](FusedGroup g) { return FusedGroupName(g) == name; });
-    if (known == kFusedGroups.end() || group.layer < 0 || group.layer >= layers ||
-        group.weights <= 0) {
-      return core::Invalid(
-          fmt::format("lists group '{}' of block {}, which this model of {} blocks "
-                      "has not",
-                      core::Printable(name), group.layer, layers));
-    }
-    group.group = *known;
-    const core::Json* schemes = core::Find(json, "schemes");
-    if (schemes == nullptr || !schemes->is_array())
-      return core::Invalid("a group has no 'schemes'");
-    for (const core::Json& entry : *schemes) {
-      GroupSensitivity::Loss loss;
-      OCTAVO_TRY(const std::string scheme, core::GetString(entry, "scheme"));
-      OCTAVO_TRY(loss.scheme, tensor::ParseScheme(scheme));
-      OCTAVO_TRY(const double bits, core::GetDouble(entry, "bits_per_weight"));
-      OCTAVO_TRY(loss.output_error, core::GetDouble(entry, "output_error"));
-      OCTAVO_TRY(loss.kld, core::GetDouble(entry, "kld"));
-      loss.bits = bits * static_cast<double>(group.weights);
-      group.losses.push_back(loss);
-    }
-    out.push_back(std::move(group));
-  }
-  if (static_cast<int64_t>(out.size()) != layers * static_cast<int64_t>(kFusedGroups.size())) {
-    return core::Invalid(fmt::format("lists {} groups; a model of {} blocks has {}", out.size(),
-                                     layers, layers * static_cast<int64_t>(kFusedGroups.size())));
-  }
-  return out;
-}
-
 }  // namespace octavo::compress

@@ -8,7 +8,6 @@
 
 #include "compress/layer_plan.h"
 #include "compress/sensitivity.h"
-#include "core/json.h"
 #include "core/result.h"
 
 namespace octavo::compress {
@@ -22,8 +21,5 @@ std::vector<tensor::Scheme> MixedMenu();
 // blocks, the others are named. A budget that is too small is a Usage error.
 core::Result<LayerPlan> PlanMixed(std::span<const GroupSensitivity> groups, double bits_per_weight,
                                   int head_bits);
-// Groups that a document of SensitivityJson lists, checked against a model of so many layers.
-core::Result<std::vector<GroupSensitivity>> ReadSensitivity(const core::Json& document,
-                                                            int64_t layers);
 
 }  // namespace octavo::compress

@@ -14,7 +14,7 @@
 #include "compress/mixed_plan.h"
 #include "compress/model_ends.h"
 #include "compress/plain_rounding.h"
-#include "compress/sensitivity.h"
+#include "compress/sensitivity_document.h"
 #include "compress/sharded_writer.h"
 #include "compress/static_scale.h"
 #include "core/file.h"
@@ -54,16 +54,20 @@ core::Result<Calibration> LoadCalibration(const std::string& folder,
 }
 
 // The plan of mixed:BITS, from the document that was given or from measuring here.
-core::Result<LayerPlan> PlanFor(const QuantizeOptions& options, const format::ModelFolder& source,
-                                const model::ModelConfig& config, core::ThreadPool& pool,
-                                core::Progress& progress, const core::CancelToken& cancel) {
+core::Result<LayerPlan> PlanFor(const QuantizeOptions& options, const std::string& out_dir,
+                                const format::ModelFolder& source, const model::ModelConfig& config,
+                                core::ThreadPool& pool, core::Progress& progress,
+                                const core::CancelToken& cancel) {
   OCTAVO_TRY(const std::optional<double> bits, ParseMixed(options.scheme));
   if (!bits) return PlanLayers(options.scheme, options.head_bits);
   std::vector<GroupSensitivity> groups;
   if (options.sensitivity.empty()) {
     OCTAVO_TRY(const Calibration calibration, LoadCalibration(options.calibration, config));
-    OCTAVO_TRY(groups, MeasureSensitivity(source, config, calibration.samples, {MixedMenu()}, pool,
-                                          progress, cancel));
+    const SensitivityOptions measured = {MixedMenu()};
+    OCTAVO_TRY(SensitivityJournal journal, SensitivityJournal::Open(out_dir, source, config.layers,
+                                                                    calibration.digest, measured));
+    OCTAVO_TRY(groups, MeasureSensitivity(source, config, calibration.samples, measured, journal,
+                                          pool, progress, cancel));
   } else {
     OCTAVO_TRY(const core::Json document, core::ReadJsonFile(options.sensitivity));
     OCTAVO_TRY(groups, ReadSensitivity(document, config.layers).Context(options.sensitivity));
@@ -267,14 +271,17 @@ core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::
   OCTAVO_TRY(const model::ModelConfig config,
              in_source(model::LoadModelConfig(source.config(), model_dir)));
   core::ThreadPool pool(options.threads);
-  OCTAVO_TRY(LayerPlan plan, PlanFor(options, source, config, pool, progress, cancel));
+  OCTAVO_TRY(LayerPlan plan, PlanFor(options, out_dir, source, config, pool, progress, cancel));
   OCTAVO_RETURN_IF_ERROR(ApplyRules(options.keep, config.layers, plan));
   if (!plan.quantizes())
     return core::Usage("scheme 16 with a head of 16 bits quantizes nothing; try w8a16");
   OCTAVO_RETURN_IF_ERROR(in_source(CheckGroupSizes(source, config, plan)));
   const Job job{source, config, plan, recipe, options, pool, progress, cancel};
-  return recipe.walks_blocks() || plan.has_static() ? QuantizeByBlocks(job, model_dir, out_dir)
-                                                    : QuantizePlain(job, model_dir, out_dir);
+  OCTAVO_TRY(QuantizeSummary summary, recipe.walks_blocks() || plan.has_static()
+                                          ? QuantizeByBlocks(job, model_dir, out_dir)
+                                          : QuantizePlain(job, model_dir, out_dir));
+  OCTAVO_RETURN_IF_ERROR(core::RemoveAll(SensitivityJournal::PathFor(out_dir)));
+  return summary;
 }
 
 }  // namespace octavo::compress

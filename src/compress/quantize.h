@@ -47,10 +47,11 @@ struct QuantizeSummary {
 // own (tie_word_embeddings becomes false). `out_dir` appears whole or not at all, with octavo.json.
 // Plain rounding goes tensor by tensor in the memory of the largest; a recipe that looks at
 // activations or rotates goes block by block, keeps a journal beside `out_dir`, and when called
-// again after a kill goes on with the block that was under way. The same folder, options and
-// calibration give the same bytes for any number of threads; plain rounding on every CPU, too.
-// Errors name folder and tensor: a scheme or architecture that octavo does not do, a folder that is
-// quantized already, a weight that is not finite, a recipe without the calibration it needs.
+// again after a kill goes on with the block that was under way; so does the measuring of
+// mixed:BITS, group by group. The same folder, options and calibration give the same bytes for any
+// number of threads; plain rounding on every CPU, too. Errors name folder and tensor: a scheme or
+// architecture that octavo does not do, a folder that is quantized already, a weight that is not
+// finite, a recipe without the calibration it needs.
 core::Result<QuantizeSummary> Quantize(const std::string& model_dir, const std::string& out_dir,
                                        const QuantizeOptions& options, core::Progress& progress,
                                        const core::CancelToken& cancel);

@@ -11,6 +11,7 @@
 #include "compress/block_store.h"
 #include "compress/calibration.h"
 #include "compress/quantize_fixture.h"
+#include "compress/sensitivity_document.h"
 #include "core/file.h"
 #include "core/random.h"
 #include "core/temp_folder.h"
@@ -188,6 +189,54 @@ TEST(RecipesRefuse, TokensOfAnotherModel) {
                                 core::CancelToken());
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message().find("100000"), std::string::npos);
+}
+
+TEST(Mixed, AnInterruptedRunGoesOnMeasuringAndEndsInTheSameBytes) {
+  const core::TempFolder temp;
+  QuantizeOptions options;
+  options.scheme = "mixed:6";
+  options.recipe.method = "gptq";
+  options.calibration = MakeCalibration(temp);
+  const auto make = [&](const std::string& out, const core::CancelToken& token,
+                        core::Progress& progress) {
+    return Quantize(kModels + "llama", temp / out, options, progress, token);
+  };
+  ASSERT_TRUE(make("whole", {}, core::SilentProgress()).ok());
+  std::string notes;
+  // Each run observes three blocks, then measures the groups that are left, then walks.
+  for (const int calls : {5, 6, 9, 5, 40}) {
+    core::CancelToken token;
+    Stopper stopper(token, calls);
+    const auto made = make("again", token, stopper);
+    notes += stopper.notes();
+    if (made.ok()) break;
+    EXPECT_EQ(made.error().code(), core::ErrorCode::kInterrupted);
+  }
+  ASSERT_TRUE(make("again", {}, core::SilentProgress()).ok());
+  EXPECT_NE(notes.find("going on after group "), std::string::npos) << notes;
+  EXPECT_NE(notes.find("going on after group 12 of 12"), std::string::npos) << notes;
+  EXPECT_EQ(Contents(temp / "whole"), Contents(temp / "again"));
+  EXPECT_FALSE(core::FileExists(SensitivityJournal::PathFor(temp / "again")));
+}
+
+TEST(Mixed, GroupsKeptForAnotherCalibrationAreMeasuredAgain) {
+  const core::TempFolder temp;
+  const auto source = format::ModelFolder::Open(kModels + "llama").value();
+  const SensitivityOptions options = {{{4, 32, tensor::Activations::kFloat}}};
+  const auto open = [&](const std::string& calibration) {
+    return SensitivityJournal::Open(temp / "out", source, 3, calibration, options).value();
+  };
+  auto journal = open("a");
+  const GroupSensitivity group = {
+      0, FusedGroup::kQkv, 3 * 48, {{options.schemes[0], 649, 0.1, 1.0 / 3}}};
+  ASSERT_TRUE(journal.Add(group).ok());
+  const auto kept = open("a").groups();
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_EQ(kept[0].losses[0].bits, 649);
+  EXPECT_EQ(kept[0].losses[0].kld, 1.0 / 3);
+  EXPECT_TRUE(open("b").groups().empty());
+  ASSERT_TRUE(core::WriteFileAtomic(SensitivityJournal::PathFor(temp / "out"), "{").ok());
+  EXPECT_TRUE(open("a").groups().empty());
 }
 
 TEST(KeepRules, GiveGroupsAnotherScheme) {

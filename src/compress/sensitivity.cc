@@ -10,7 +10,7 @@
 #include "compress/input_stats.h"
 #include "compress/layer_plan.h"
 #include "compress/model_ends.h"
-#include "core/version.h"
+#include "compress/sensitivity_document.h"
 #include "engine/block_stream.h"
 #include "eval/row_score.h"
 #include "kernels/packed_matrix.h"
@@ -214,43 +214,27 @@ core::Result<GroupSensitivity> MeasureGroup(Probe& probe, BlockTensors& block, F
 core::Result<std::vector<GroupSensitivity>> MeasureSensitivity(
     const format::ModelFolder& source, const model::ModelConfig& config,
     const std::vector<std::vector<int32_t>>& samples, const SensitivityOptions& options,
-    core::ThreadPool& pool, core::Progress& progress, const core::CancelToken& cancel) {
+    SensitivityJournal& journal, core::ThreadPool& pool, core::Progress& progress,
+    const core::CancelToken& cancel) {
+  constexpr auto kGroups = static_cast<int64_t>(kFusedGroups.size());
+  const int64_t all = config.layers * kGroups;
+  const auto measured = [&] { return static_cast<int64_t>(journal.groups().size()); };
+  if (measured() > 0) progress.Note(fmt::format("going on after group {} of {}", measured(), all));
+  if (measured() >= all) return journal.groups();
   Probe probe(source, config, pool, cancel);
   OCTAVO_RETURN_IF_ERROR(probe.Load(Shortened(samples, options), progress));
-  std::vector<GroupSensitivity> out;
-  progress.Begin("measure groups", config.layers * static_cast<int64_t>(kFusedGroups.size()),
-                 "groups");
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
+  progress.Begin("measure groups", all - measured(), "groups");
+  for (int64_t layer = measured() / kGroups; layer < config.layers; ++layer) {
     OCTAVO_TRY(BlockTensors block, LoadBlockTensors(source, config, layer, pool));
-    for (const FusedGroup group : kFusedGroups) {
-      OCTAVO_TRY(auto measured, MeasureGroup(probe, block, group, options, pool));
-      out.push_back(std::move(measured));
+    for (int64_t i = measured() % kGroups; i < kGroups; ++i) {
+      OCTAVO_TRY(auto group,
+                 MeasureGroup(probe, block, kFusedGroups[static_cast<size_t>(i)], options, pool));
+      OCTAVO_RETURN_IF_ERROR(journal.Add(std::move(group)));
       progress.Advance(1);
     }
   }
   progress.End();
-  return out;
-}
-
-core::Json SensitivityJson(std::span<const GroupSensitivity> groups) {
-  core::Json list = core::Json::array();
-  for (const GroupSensitivity& group : groups) {
-    core::Json schemes = core::Json::array();
-    for (const GroupSensitivity::Loss& loss : group.losses) {
-      schemes.push_back({{"scheme", tensor::SchemeName(loss.scheme)},
-                         {"bits_per_weight", loss.bits / static_cast<double>(group.weights)},
-                         {"output_error", loss.output_error},
-                         {"kld", loss.kld}});
-    }
-    list.push_back({{"layer", group.layer},
-                    {"group", std::string(FusedGroupName(group.group))},
-                    {"weights", group.weights},
-                    {"schemes", std::move(schemes)}});
-  }
-  return {{"schema", 1},
-          {"octavo_version", core::kVersion},
-          {"complete", true},
-          {"groups", std::move(list)}};
+  return journal.groups();
 }
 
 }  // namespace octavo::compress

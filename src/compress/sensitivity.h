@@ -3,12 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "compress/fused_group.h"
-#include "core/json.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
@@ -17,6 +15,8 @@
 #include "tensor/quant_spec.h"
 
 namespace octavo::compress {
+
+class SensitivityJournal;
 
 struct SensitivityOptions {
   // The KL divergence is measured with the first, and follows for the others from the errors of the
@@ -41,13 +41,12 @@ struct GroupSensitivity {
 };
 
 // Weights are rounded to nearest with clipping. All blocks are held in memory as they are stored.
-// Deterministic for any number of threads.
+// Deterministic for any number of threads. Groups that the journal holds already are not measured
+// again; it ends with all of them, block by block.
 core::Result<std::vector<GroupSensitivity>> MeasureSensitivity(
     const format::ModelFolder& source, const model::ModelConfig& config,
     const std::vector<std::vector<int32_t>>& samples, const SensitivityOptions& options,
-    core::ThreadPool& pool, core::Progress& progress, const core::CancelToken& cancel);
-
-// The document of `octavo sensitivity`.
-core::Json SensitivityJson(std::span<const GroupSensitivity> groups);
+    SensitivityJournal& journal, core::ThreadPool& pool, core::Progress& progress,
+    const core::CancelToken& cancel);
 
 }  // namespace octavo::compress

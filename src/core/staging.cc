@@ -15,6 +15,7 @@
 namespace octavo::core {
 namespace {
 
+// KeptBeside has a dot where this has a dash.
 std::string StagingPrefix(const std::string& target) {
   return "." + BaseName(target) + ".octavo-";
 }
@@ -81,6 +82,12 @@ Result<Staged> StageFile(const std::string& target, unsigned mode) {
   return Stage(target, [&](const std::string& path) {
     return OpenFd(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   });
+}
+
+std::string KeptBeside(const std::string& target, std::string_view what) {
+  std::string name = target;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  return JoinPath(ParentFolder(name), fmt::format(".{}.octavo.{}", BaseName(name), what));
 }
 
 Result<Staged> StageFolder(const std::string& target) {

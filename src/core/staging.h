@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/posix.h"
 #include "core/result.h"
@@ -19,5 +20,9 @@ struct Staged {
 // same target first.
 Result<Staged> StageFile(const std::string& target, unsigned mode);
 Result<Staged> StageFolder(const std::string& target);
+
+// A hidden sibling of `target` for what the next process goes on with: not a name that is ever
+// taken for an abandoned one.
+std::string KeptBeside(const std::string& target, std::string_view what);
 
 }  // namespace octavo::core

@@ -12,6 +12,7 @@
 #include "compress/mixed_plan.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "core/staging.h"
 #include "core/thread_pool.h"
 #include "engine/streamed_model.h"
 #include "eval/streamed_scores.h"
@@ -158,10 +159,7 @@ core::Result<MethodChoice> ChooseMethod(const std::string& model_dir, const std:
   const auto judges = std::span(samples).last(static_cast<size_t>(held_out));
   options.most_samples = std::min(count - held_out, kMostFitted);
 
-  std::string name = out_dir;
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  const std::string folder =
-      core::JoinPath(core::ParentFolder(name), "." + core::BaseName(name) + ".trial");
+  const std::string folder = core::KeptBeside(out_dir, "trial");
   MethodChoice out;
   const auto try_all = [&]() -> core::Status {
     for (const RecipeOptions& recipe : candidates) {

@@ -7,7 +7,7 @@
 
 #include "compress/calibration.h"
 #include "compress/mixed_plan.h"
-#include "compress/sensitivity.h"
+#include "compress/sensitivity_document.h"
 #include "core/thread_pool.h"
 #include "eval/evaluate.h"
 #include "eval/policy.h"
@@ -47,9 +47,10 @@ core::Result<std::vector<Raise>> ListRaises(const std::string& model_dir,
   if (measured.activations == tensor::Activations::kStaticPerTensor)
     measured.activations = tensor::Activations::kDynamicPerToken;
   core::ThreadPool pool(options.threads);
+  compress::SensitivityJournal nowhere;
   OCTAVO_TRY(const std::vector<compress::GroupSensitivity> groups,
-             compress::MeasureSensitivity(source, config, calibration.samples, {{measured}}, pool,
-                                          progress, cancel));
+             compress::MeasureSensitivity(source, config, calibration.samples, {{measured}},
+                                          nowhere, pool, progress, cancel));
   const std::string higher = scheme.weight_bits == 4 ? "w8a16" : "16";
   const double bits = scheme.weight_bits == 4 ? 8 : 16;
   std::vector<Raise> out;
