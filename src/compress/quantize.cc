@@ -63,6 +63,8 @@ core::Result<LayerPlan> PlanFor(const QuantizeOptions& options, const std::strin
   std::vector<GroupSensitivity> groups;
   if (options.sensitivity.empty()) {
     OCTAVO_TRY(const Calibration calibration, LoadCalibration(options.calibration, config));
+    // A folder that may not be replaced is told before the long work.
+    OCTAVO_RETURN_IF_ERROR(format::CreateOutputFolder(out_dir));
     const SensitivityOptions measured = {MixedMenu()};
     OCTAVO_TRY(SensitivityJournal journal, SensitivityJournal::Open(out_dir, source, config.layers,
                                                                     calibration.digest, measured));

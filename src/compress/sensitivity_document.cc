@@ -83,6 +83,19 @@ bool InOrder(std::span<const GroupSensitivity> groups) {
   return true;
 }
 
+// None where the file is of another job, or damaged.
+std::vector<GroupSensitivity> KeptFor(const core::Json& job, const std::string& path,
+                                      int64_t layers) {
+  if (!core::FileExists(path)) return {};
+  const auto document = core::ReadJsonFile(path);
+  if (!document.ok()) return {};
+  const core::Json* of = core::Find(document.value(), "job");
+  if (of == nullptr || *of != job) return {};
+  auto groups = ReadGroups(document.value(), layers);
+  if (!groups.ok() || !InOrder(groups.value())) return {};
+  return std::move(groups).value();
+}
+
 }  // namespace
 
 core::Json SensitivityJson(std::span<const GroupSensitivity> groups) {
@@ -121,21 +134,19 @@ core::Result<SensitivityJournal> SensitivityJournal::Open(const std::string& tar
               {"base_digest", base_digest},       {"calibration_digest", calibration_digest},
               {"samples", options.samples},       {"tokens", options.tokens},
               {"schemes", std::move(schemes)}};
-  if (!core::FileExists(out.path_)) return out;
-  const auto document = core::ReadJsonFile(out.path_);
-  if (!document.ok()) return out;
-  const core::Json* job = core::Find(document.value(), "job");
-  if (job == nullptr || *job != out.job_) return out;
-  auto groups = ReadGroups(document.value(), layers);
-  if (groups.ok() && InOrder(groups.value())) out.groups_ = std::move(groups).value();
+  out.groups_ = KeptFor(out.job_, out.path_, layers);
+  OCTAVO_RETURN_IF_ERROR(out.Write());
   return out;
+}
+
+core::Status SensitivityJournal::Write() const {
+  return core::WriteFileAtomic(
+      path_, core::DumpJson({{"job", job_}, {"groups", GroupsJson(groups_)}}), 0600);
 }
 
 core::Status SensitivityJournal::Add(GroupSensitivity group) {
   groups_.push_back(std::move(group));
-  if (path_.empty()) return {};
-  const core::Json document = {{"job", job_}, {"groups", GroupsJson(groups_)}};
-  return core::WriteFileAtomic(path_, core::DumpJson(document), 0600);
+  return path_.empty() ? core::Status() : Write();
 }
 
 }  // namespace octavo::compress

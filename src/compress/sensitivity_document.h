@@ -27,7 +27,8 @@ class SensitivityJournal {
   // Keeps nothing.
   SensitivityJournal() = default;
   // Holds what an earlier process kept for `target`; nothing if that was measured on another model,
-  // calibration, with other options or on another ISA, or cannot be read. Hashes the model.
+  // calibration, with other options or on another ISA, or cannot be read. Hashes the model; an
+  // error if it or the file cannot be read or written.
   static core::Result<SensitivityJournal> Open(const std::string& target,
                                                const format::ModelFolder& source, int64_t layers,
                                                const std::string& calibration_digest,
@@ -39,6 +40,7 @@ class SensitivityJournal {
   core::Status Add(GroupSensitivity group);
 
  private:
+  core::Status Write() const;
   std::string path_;
   core::Json job_;
   std::vector<GroupSensitivity> groups_;
