@@ -84,17 +84,17 @@ Result<Staged> StageFile(const std::string& target, unsigned mode) {
   });
 }
 
-std::string KeptBeside(const std::string& target, std::string_view what) {
-  std::string name = target;
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  return JoinPath(ParentFolder(name), fmt::format(".{}.octavo.{}", BaseName(name), what));
-}
-
 Result<Staged> StageFolder(const std::string& target) {
   return Stage(target, [&](const std::string& path) -> Result<Fd> {
     if (::mkdir(path.c_str(), 0755) != 0) return ErrnoError(path, "create the folder", errno);
     return OpenFd(path, O_RDONLY | O_DIRECTORY);
   });
+}
+
+std::string KeptBeside(const std::string& target, std::string_view what) {
+  std::string name = target;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  return JoinPath(ParentFolder(name), fmt::format(".{}.octavo.{}", BaseName(name), what));
 }
 
 }  // namespace octavo::core
