@@ -13,11 +13,11 @@ namespace {
 // A row of `bytes` bytes into its place in tiles: 64 of them in each, the rest of the last
 // `padding`.
 void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to) {
-  for (int64_t i = 0; i < bytes; i += kTileRowBytes, to += kTileBytes) {
-    const int64_t there = std::min(kTileRowBytes, bytes - i);
-    std::memcpy(to, row + i, static_cast<size_t>(there));
-    std::memset(to + there, padding, static_cast<size_t>(kTileRowBytes - there));
-  }
+  for (; bytes >= kTileRowBytes; bytes -= kTileRowBytes, row += kTileRowBytes, to += kTileBytes)
+    std::memcpy(to, row, kTileRowBytes);
+  if (bytes == 0) return;
+  std::memcpy(to, row, static_cast<size_t>(bytes));
+  std::memset(to + bytes, padding, static_cast<size_t>(kTileRowBytes - bytes));
 }
 
 }  // namespace

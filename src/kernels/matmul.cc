@@ -184,9 +184,8 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
                       std::min(gate_entry.piece_rows, up_entry.piece_rows),
                       gate.weight->bytes() + up.weight->bytes(), pool.size());
   pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
-    float* scratch = ThreadScratch(kPieceScratch + 2 * kPieceRows * kPanelFeatures);
+    float* scratch = ThreadScratch(kPieceScratch + kPieceRows * kPanelFeatures);
     float* gated = scratch + kPieceScratch;
-    float* upped = gated + kPieceRows * kPanelFeatures;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = pieces.panel(i);
       const int64_t first_row = pieces.first_row(i);
@@ -197,14 +196,13 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
       ComesNext(*up.weight, panel, piece);
       gate_entry.run(piece);
       piece = PieceOf(x, up, panel, first_row, rows, scratch);
+      float* upped = out + first_row * n + panel * kPanelFeatures;
       piece.out = upped;
-      piece.out_stride = kPanelFeatures;
+      piece.out_stride = n;
       if (i + 1 < pieces.count()) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
       up_entry.run(piece);
-      float* piece_out = out + first_row * n + panel * kPanelFeatures;
       for (int64_t r = 0; r < rows; ++r)
-        table.silu_mul(gated + r * kPanelFeatures, upped + r * kPanelFeatures, piece.columns,
-                       piece_out + r * n);
+        table.silu_mul(gated + r * kPanelFeatures, upped + r * n, piece.columns, upped + r * n);
     }
   });
   Count(x, gate, gate_entry);

@@ -23,16 +23,19 @@ namespace {
 // The intrinsics take the numbers of tiles as literals only.
 template <int kTile>
 struct TileRegister;
-#define OCTAVO_TILE(n)                                                \
-  template <>                                                         \
-  struct TileRegister<n> {                                            \
-    static inline void Zero() { _tile_zero(n); }                      \
-    static inline void Load(const char* from, int64_t stride_bytes) { \
-      _tile_loadd(n, from, stride_bytes);                             \
-    }                                                                 \
-    static inline void Store(char* to, int64_t stride_bytes) {        \
-      _tile_stored(n, to, stride_bytes);                              \
-    }                                                                 \
+#define OCTAVO_TILE(n)                                                    \
+  template <>                                                             \
+  struct TileRegister<n> {                                                \
+    static inline void Zero() { _tile_zero(n); }                          \
+    static inline void Load(const char* from, int64_t stride_bytes) {     \
+      _tile_loadd(n, from, stride_bytes);                                 \
+    }                                                                     \
+    static inline void LoadOnce(const char* from, int64_t stride_bytes) { \
+      _tile_stream_loadd(n, from, stride_bytes);                          \
+    }                                                                     \
+    static inline void Store(char* to, int64_t stride_bytes) {            \
+      _tile_stored(n, to, stride_bytes);                                  \
+    }                                                                     \
   };
 OCTAVO_TILE(0)
 OCTAVO_TILE(1)

@@ -51,6 +51,7 @@ struct TileRegister {
       __builtin_memcpy(tile_state.bytes[kTile] + 64 * r, from + r * stride_bytes,
                        tile_state.row_bytes[kTile]);
   }
+  static void LoadOnce(const char* from, int64_t stride_bytes) { Load(from, stride_bytes); }
   static void Store(char* to, int64_t stride_bytes) {
     for (int r = 0; r < tile_state.rows[kTile]; ++r)
       __builtin_memcpy(to + r * stride_bytes, tile_state.bytes[kTile] + 64 * r,
