@@ -147,7 +147,7 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain,
   // Several pieces for each thread, so that one that is held up leaves the rest to the others.
   // Whole grains, so that pieces begin at multiples of the caller's block.
   const int64_t grains = (count - 1) / grain + 1;
-  const int64_t wanted_pieces = int64_t{8} * size();
+  const int64_t wanted_pieces = int64_t{32} * size();
   const int64_t grains_per_piece = std::max<int64_t>(1, grains / wanted_pieces);
   state_->count = count;
   state_->piece_items = grains_per_piece * grain;

@@ -120,11 +120,9 @@ core::Status BlockStream::Forward(const model::BlockWeights& weights, int64_t la
 
 void BlockStream::Head(const model::Linear& head, std::span<const float> norm, const float* hidden,
                        int64_t rows, float* logits, const model::Tap& tap) {
-  float* normed = scratch_.normed.Reserve(rows * config_.hidden_size);
-  kernels::RmsNorm(hidden, norm.data(), rows, config_.hidden_size,
-                   static_cast<float>(config_.rms_norm_eps), normed, pool_);
+  const kernels::RowNorm row_norm = {norm.data(), static_cast<float>(config_.rms_norm_eps)};
   const model::ForwardContext context{one_layer_, compute_, pool_, tap, profile_};
-  model::Project(context, -1, normed, rows, {{&head, logits}}, scratch_.activations);
+  model::Project(context, -1, {hidden, rows, row_norm}, {{&head, logits}}, scratch_.projection);
 }
 
 }  // namespace octavo::engine

@@ -112,14 +112,14 @@ TEST(StaticActivations, ALayerEqualsPlainLoopsOnEveryTable) {
                                                 weight.k, has_bias, pool);
         ASSERT_TRUE(linear.ok()) << linear.error().message();
         std::vector<float> out(want.size());
-        kernels::Activations activations;
+        model::ProjectionScratch scratch;
         const model::Tap no_tap;
         const model::ModelConfig config;
         model::Profile profile;
         // int8 activations do not depend on how floats are computed.
         for (const auto compute : {model::Compute::kF32, model::Compute::kBF16}) {
-          model::Project({config, compute, pool, no_tap, profile}, 0, x.data(), rows,
-                         {{&linear.value(), out.data()}}, activations);
+          model::Project({config, compute, pool, no_tap, profile}, 0, {x.data(), rows},
+                         {{&linear.value(), out.data()}}, scratch);
           for (size_t i = 0; i < out.size(); ++i) {
             ASSERT_EQ(std::bit_cast<uint32_t>(out[i]), std::bit_cast<uint32_t>(want[i]))
                 << table->isa << " " << module << " at " << i;
@@ -154,14 +154,14 @@ TEST(StaticActivations, MixedLayersOfABlockEachReadTheirOwnCodes) {
     const auto run = [&](std::initializer_list<const model::Linear*> group) {
       std::vector<std::vector<float>> outs;
       for (const model::Linear* l : group) outs.emplace_back(static_cast<size_t>(rows * l->n()));
-      kernels::Activations activations;
+      model::ProjectionScratch scratch;
       const model::Linear* const* at = group.begin();
       if (group.size() == 3) {
-        model::Project(context, 0, x.data(), rows,
+        model::Project(context, 0, {x.data(), rows},
                        {{at[0], outs[0].data()}, {at[1], outs[1].data()}, {at[2], outs[2].data()}},
-                       activations);
+                       scratch);
       } else {
-        model::Project(context, 0, x.data(), rows, {{at[0], outs[0].data()}}, activations);
+        model::Project(context, 0, {x.data(), rows}, {{at[0], outs[0].data()}}, scratch);
       }
       return outs;
     };

@@ -20,6 +20,14 @@ void ScatterRow(const std::byte* row, int64_t bytes, int padding, std::byte* to)
   std::memset(to + bytes, padding, static_cast<size_t>(kTileRowBytes - bytes));
 }
 
+// The row itself, or in `to` what becomes of it.
+const float* Normed(const KernelTable& table, const RowNorm& norm, const float* row, int64_t k,
+                    float* to) {
+  if (norm.weight == nullptr) return row;
+  table.rms_norm(row, norm.weight, k, norm.eps, to);
+  return to;
+}
+
 }  // namespace
 
 // Where a converted row goes.
@@ -60,38 +68,43 @@ void Activations::Assign(const float* x, int64_t rows, int64_t k, InputType type
   sum_inputs_ = 0;
   fixed_scale_ = options.fixed_scale;
   if (type == InputType::kI8 || type == InputType::kI24) return AssignCodes(x, options, pool);
-  if (type == InputType::kF32 && !options.round_to_bf16) {
+  if (type == InputType::kF32 && !options.round_to_bf16 && options.norm.weight == nullptr) {
     stride_bytes_ = k * static_cast<int64_t>(sizeof(float));
     data_ = reinterpret_cast<const std::byte*>(x);
     return;
   }
-  AssignFloats(x, pool);
+  AssignFloats(x, options, pool);
 }
 
-void Activations::AssignFloats(const float* x, core::ThreadPool& pool) {
+void Activations::AssignFloats(const float* x, const InputOptions& options,
+                               core::ThreadPool& pool) {
   const KernelTable& table = ActiveTable();
   const bool bf16 = type_ == InputType::kBf16;
   const int64_t tiled_from = table.tiled_from[static_cast<int>(type_)];
   tiled_ = tiled_from > 0 && rows_ >= tiled_from;
   const Room room = Reserve(bf16 ? 2 : 4, bf16 ? 2 : 1);
   const int64_t used = bf16 ? 2 * k_ : 4 * k_;
-  const auto convert = [&](int64_t i, std::byte* to) {
+  const auto convert = [&](int64_t i, std::byte* to, float* spare) {
+    const float* row = Normed(table, options.norm, x + i * k_, k_, spare);
     if (bf16) {
-      table.to_bf16(x + i * k_, k_, reinterpret_cast<uint16_t*>(to));
+      table.to_bf16(row, k_, reinterpret_cast<uint16_t*>(to));
+    } else if (options.round_to_bf16) {
+      table.round_to_bf16(row, k_, reinterpret_cast<float*>(to));
     } else {
-      table.round_to_bf16(x + i * k_, k_, reinterpret_cast<float*>(to));
+      std::memcpy(to, row, static_cast<size_t>(used));
     }
   };
   pool.ParallelFor(rows_, RowsPerPiece(k_), [&](int64_t begin, int64_t end) {
+    float* spare = ThreadScratch(k_ + used / 4 + 1);
+    auto* row = reinterpret_cast<std::byte*>(spare + k_);
     for (int64_t i = begin; i < end; ++i) {
       if (tiled_) {
-        auto* row = reinterpret_cast<std::byte*>(ThreadScratch(used / 4 + 1));
-        convert(i, row);
+        convert(i, row, spare);
         ScatterRow(row, used, 0, TileRow(room.data, i));
       } else {
-        std::byte* row = room.data + i * stride_bytes_;
-        convert(i, row);
-        std::memset(row + used, 0, static_cast<size_t>(stride_bytes_ - used));
+        std::byte* to = room.data + i * stride_bytes_;
+        convert(i, to, spare);
+        std::memset(to + used, 0, static_cast<size_t>(stride_bytes_ - used));
       }
     }
   });
@@ -114,7 +127,7 @@ void Activations::AssignCodes(const float* x, const InputOptions& options, core:
   constexpr int kZeroCode = 128;
   // One row as `parts` rows of codes, `stride` bytes apart; `spare` holds k floats.
   const auto convert = [&](int64_t i, std::byte* to, int64_t stride, float* spare) {
-    const float* row = x + i * k_;
+    const float* row = Normed(table, options.norm, x + i * k_, k_, spare);
     if (options.round_to_bf16) {
       table.round_to_bf16(row, k_, spare);
       row = spare;

@@ -10,7 +10,14 @@
 
 namespace octavo::kernels {
 
+// An RMS norm (Zhang, Sennrich 2019) that rows pass before anything else.
+struct RowNorm {
+  const float* weight = nullptr;  // [k]; nullptr: none
+  float eps = 0;
+};
+
 struct InputOptions {
+  RowNorm norm = {};
   // For weights in groups, with codes: signed codes and the sums of so many of them are kept, a
   // divisor of each group (SumInputs). 0: none.
   int64_t sum_inputs = 0;
@@ -25,8 +32,8 @@ struct InputOptions {
 // Memory is kept from call to call. Not thread-safe.
 class Activations {
  public:
-  // x: [rows, k] f32, row-major. For kF32 that is not rounded it is only referred to and must live
-  // as long as this is used; else it is converted, each row by itself.
+  // x: [rows, k] f32, row-major. For kF32 that is neither normed nor rounded it is only referred to
+  // and must live as long as this is used; else it is converted, each row by itself.
   void Assign(const float* x, int64_t rows, int64_t k, InputType type, core::ThreadPool& pool,
               const InputOptions& options = {});
 
@@ -60,7 +67,7 @@ class Activations {
   // For rows of elements of that size, padded to `unit` of them.
   Room Reserve(int64_t element_bytes, int64_t unit);
   std::byte* TileRow(std::byte* data, int64_t row) const;
-  void AssignFloats(const float* x, core::ThreadPool& pool);
+  void AssignFloats(const float* x, const InputOptions& options, core::ThreadPool& pool);
   void AssignCodes(const float* x, const InputOptions& options, core::ThreadPool& pool);
   InputType type_ = InputType::kF32;
   float fixed_scale_ = 0;

@@ -298,6 +298,44 @@ TEST(MatMul, ARowDoesNotDependOnTheOthers) {
   }
 }
 
+TEST(MatMul, ANormOnTheWayEqualsOneBefore) {
+  const TableGuard guard;
+  core::ThreadPool pool(2);
+  Random random(12);
+  constexpr int64_t kRows = 37;
+  constexpr int64_t kInputs = 202;
+  const PackedMatrix codes = RandomPacked(random, Storage::kI8, 75, kInputs, pool);
+  const PackedMatrix floats = RandomPacked(random, Storage::kF32, 75, kInputs, pool);
+  const std::vector<float> x = RandomFloats(random, kRows * kInputs);
+  const std::vector<float> norm = RandomFloats(random, kInputs);
+  std::vector<float> normed(x.size());
+  std::vector<float> want(kRows * 75);
+  std::vector<float> got(kRows * 75);
+  int compared = 0;
+  for (const KernelTable* table : RunnableTables()) {
+    ForceTable(*table);
+    RmsNorm(x.data(), norm.data(), kRows, kInputs, 1e-5F, normed.data(), pool);
+    for (int i = 0; i < kInputCount; ++i) {
+      const auto input = static_cast<InputType>(i);
+      const PackedMatrix& weight = input == InputType::kF32 ? floats : codes;
+      if (FindMatMul(input, weight) == nullptr) continue;
+      for (const bool round : {false, true}) {
+        Activations activations;
+        activations.Assign(normed.data(), kRows, kInputs, input, pool, {.round_to_bf16 = round});
+        const Product before{&weight, nullptr, want.data(), nullptr};
+        MatMul(activations, {&before, 1}, pool);
+        activations.Assign(x.data(), kRows, kInputs, input, pool,
+                           {.norm = {norm.data(), 1e-5F}, .round_to_bf16 = round});
+        const Product on_the_way{&weight, nullptr, got.data(), nullptr};
+        MatMul(activations, {&on_the_way, 1}, pool);
+        ExpectSameBits(got, want, table->isa);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GE(compared, 6);
+}
+
 TEST(MatMul, AWrongScaleIsSeen) {
   TableGuard guard;
   Random random(4);

@@ -81,13 +81,32 @@ int64_t PackedMatrix::block_bytes() const {
   return (k_ + layout.unit - 1) / layout.unit * kBlockFeatures * layout.unit_bytes;
 }
 
-void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage) {
+void PackedMatrix::Allocate(int64_t n, int64_t k, Storage storage,
+                            const tensor::QuantizedTensor* weight) {
   n_ = n;
   k_ = k;
   storage_ = storage;
-  void* memory =
-      AllocateWeights(std::max<size_t>(static_cast<size_t>(blocks() * block_bytes()), 1));
-  data_.reset(static_cast<std::byte*>(memory));
+  const auto features = static_cast<size_t>(blocks() * kBlockFeatures);
+  const auto weight_bytes = static_cast<size_t>(blocks() * block_bytes());
+  const bool grouped = weight != nullptr && (weight->bits == 4 || weight->groups() > 1);
+  size_t scale_bytes = 0;
+  if (grouped) {
+    group_ = k / weight->groups();
+    group_scale_type_ = StorageOf(weight->scale_dtype);
+    scale_bytes =
+        features * static_cast<size_t>(weight->groups()) * tensor::DTypeSize(weight->scale_dtype);
+  } else if (weight != nullptr) {
+    scale_bytes = features * (sizeof(float) + sizeof(int32_t));
+  }
+  data_.reset(
+      static_cast<std::byte*>(AllocateWeights(std::max<size_t>(weight_bytes + scale_bytes, 1))));
+  std::byte* scales = data_.get() + weight_bytes;
+  if (grouped) {
+    group_scales_ = {scales, scale_bytes};
+  } else if (weight != nullptr) {
+    scales_ = {reinterpret_cast<float*>(scales), features};
+    offsets_ = {reinterpret_cast<int32_t*>(scales + features * sizeof(float)), features};
+  }
 }
 
 int64_t PackedMatrix::BytesOf(const tensor::TensorView& weight) {
@@ -101,7 +120,7 @@ int64_t PackedMatrix::BytesOf(const tensor::TensorView& weight) {
 PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPool& pool) {
   OCTAVO_CHECK(weight.rank() == 2);
   PackedMatrix out;
-  out.Allocate(weight.shape[0], weight.shape[1], StorageOf(weight.dtype));
+  out.Allocate(weight.shape[0], weight.shape[1], StorageOf(weight.dtype), nullptr);
   const int64_t unit = LayoutOf(out.storage_).unit;
   const int64_t row_bytes = out.k_ * static_cast<int64_t>(tensor::DTypeSize(weight.dtype));
   const auto pack = [&](int64_t first, int64_t rows, std::byte* block) {
@@ -137,14 +156,13 @@ core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& wei
                                               core::ThreadPool& pool) {
   OCTAVO_CHECK(CanPack(weight.bits, weight.group_size, weight.k));
   PackedMatrix out;
-  out.Allocate(weight.n, weight.k, weight.bits == 4 ? Storage::kI4 : Storage::kI8);
-  if (weight.bits == 4 || weight.groups() > 1) {
-    out.group_ = weight.k / weight.groups();
+  out.Allocate(weight.n, weight.k, weight.bits == 4 ? Storage::kI4 : Storage::kI8, &weight);
+  if (out.group_ > 0) {
     out.PackGroupScales(weight);
   } else {
-    out.scales_.assign(static_cast<size_t>(out.blocks() * kBlockFeatures), 1.0F);
+    std::fill(out.scales_.begin(), out.scales_.end(), 1.0F);
     std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
-    out.offsets_.assign(out.scales_.size(), 0);
+    std::fill(out.offsets_.begin(), out.offsets_.end(), 0);
   }
   std::mutex mutex;
   std::optional<core::Error> failed;
@@ -209,8 +227,6 @@ void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {
           weight.scales[static_cast<size_t>(n * groups + g)];
     }
   }
-  group_scale_type_ = StorageOf(weight.scale_dtype);
-  group_scales_.resize(scales.size() * tensor::DTypeSize(weight.scale_dtype));
   tensor::ConvertFromFloat(scales, weight.scale_dtype, group_scales_);
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "core/bytes.h"
 #include "core/function_ref.h"
@@ -44,7 +43,7 @@ class PackedMatrix {
   // Bytes that stay in memory: codes or floats with their padding, and scales.
   int64_t bytes() const {
     return blocks() * block_bytes() +
-           static_cast<int64_t>(scales_.size() * sizeof(float) + offsets_.size() * sizeof(int32_t) +
+           static_cast<int64_t>(scales_.size_bytes() + offsets_.size_bytes() +
                                 group_scales_.size());
   }
   int64_t blocks() const { return (n_ + kBlockFeatures - 1) / kBlockFeatures; }
@@ -74,7 +73,8 @@ class PackedMatrix {
   struct Free {
     void operator()(std::byte* p) const;
   };
-  void Allocate(int64_t n, int64_t k, Storage storage);
+  // For the weights and the scales that come with them. `weight`: nullptr for floats.
+  void Allocate(int64_t n, int64_t k, Storage storage, const tensor::QuantizedTensor* weight);
   void PackGroupScales(const tensor::QuantizedTensor& weight);
   // Lays out all panels: pack(first row, rows, block) interleaves the rows of one block into memory
   // that is zero, from many threads at once.
@@ -87,12 +87,14 @@ class PackedMatrix {
   int64_t n_ = 0;
   int64_t k_ = 0;
   Storage storage_ = Storage::kF32;
+  // Everything lies in one piece of memory: a step of decode reads some scales behind each panel,
+  // and with pages of their own each would be a miss of the TLB as well.
   std::unique_ptr<std::byte[], Free> data_;
-  std::vector<float> scales_;
-  std::vector<int32_t> offsets_;
+  std::span<float> scales_;
+  std::span<int32_t> offsets_;
   int64_t group_ = 0;
   Storage group_scale_type_ = Storage::kF32;
-  std::vector<std::byte> group_scales_;
+  std::span<std::byte> group_scales_;
 };
 
 }  // namespace octavo::kernels

@@ -56,15 +56,13 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   core::ThreadPool& pool = context.pool;
   const int64_t rows = batch.rows();
   const auto eps = static_cast<float>(config.rms_norm_eps);
-  float* normed = scratch.normed.Reserve(rows * config.hidden_size);
   float* q = scratch.q.Reserve(rows * config.heads * config.head_dim);
   float* k = scratch.k.Reserve(rows * config.kv_heads * config.head_dim);
   float* v = scratch.v.Reserve(rows * config.kv_heads * config.head_dim);
   float* attention = scratch.attention.Reserve(rows * config.heads * config.head_dim);
 
-  kernels::RmsNorm(hidden, w.input_norm.data(), rows, config.hidden_size, eps, normed, pool);
-  Project(context, layer, normed, rows, {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}},
-          scratch.activations);
+  Project(context, layer, {hidden, rows, {w.input_norm.data(), eps}},
+          {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}}, scratch.projection);
   if (config.qk_norm) {
     kernels::RmsNorm(q, w.q_norm.data(), rows * config.heads, config.head_dim, eps, q, pool);
     kernels::RmsNorm(k, w.k_norm.data(), rows * config.kv_heads, config.head_dim, eps, k, pool);
@@ -73,18 +71,17 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   RotateAndStore(config, layer, batch, q, k, v, kv, pool);
   Attend(config, layer, batch, q, kv, attention, pool);
   context.profile.attention_seconds += watch.Seconds();
-  Project(context, layer, attention, rows, {{&w.o_proj, hidden, true}}, scratch.activations);
+  Project(context, layer, {attention, rows}, {{&w.o_proj, hidden, true}}, scratch.projection);
 
   float* gate = scratch.gate.Reserve(rows * config.intermediate_size);
-  kernels::RmsNorm(hidden, w.post_norm.data(), rows, config.hidden_size, eps, normed, pool);
-  ProjectGated(context, layer, normed, rows, w.gate_proj, w.up_proj, gate, scratch.up,
-               scratch.activations);
+  ProjectGated(context, layer, {hidden, rows, {w.post_norm.data(), eps}}, w.gate_proj, w.up_proj,
+               gate, scratch.up, scratch.projection);
   {
     const core::Stopwatch rotation;
     w.down_proj.RotateInput(gate, rows, pool);
     context.profile.linear_seconds += rotation.Seconds();
   }
-  Project(context, layer, gate, rows, {{&w.down_proj, hidden, true}}, scratch.activations);
+  Project(context, layer, {gate, rows}, {{&w.down_proj, hidden, true}}, scratch.projection);
 }
 
 }  // namespace octavo::model

@@ -38,14 +38,13 @@ struct BlockWeights {
 
 // Buffers of the forward pass, [rows, ...] f32, owned once by the model and shared by all blocks.
 struct BlockScratch {
-  kernels::FloatBuffer normed;  // [rows, hidden]
-  kernels::FloatBuffer q;       // [rows, H * D]
-  kernels::FloatBuffer k;       // [rows, kv_heads * D]
+  kernels::FloatBuffer q;  // [rows, H * D]
+  kernels::FloatBuffer k;  // [rows, kv_heads * D]
   kernels::FloatBuffer v;
   kernels::FloatBuffer attention;  // [rows, H * D]
   kernels::FloatBuffer gate;       // [rows, intermediate]
   kernels::FloatBuffer up;
-  kernels::Activations activations;  // the input of the layers that run, as their kernels read it
+  ProjectionScratch projection;
 };
 
 core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,

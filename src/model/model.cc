@@ -127,12 +127,12 @@ void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) 
 }
 
 void Model::Head(const float* hidden, int64_t rows, float* logits) {
-  float* normed = state_->scratch.normed.Reserve(rows * state_->config.hidden_size);
-  kernels::RmsNorm(hidden, state_->final_norm.data(), rows, state_->config.hidden_size,
-                   static_cast<float>(state_->config.rms_norm_eps), normed, state_->pool);
+  const kernels::RowNorm norm = {state_->final_norm.data(),
+                                 static_cast<float>(state_->config.rms_norm_eps)};
   const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
                                state_->profile};
-  Project(context, -1, normed, rows, {{&state_->lm_head, logits}}, state_->scratch.activations);
+  Project(context, -1, {hidden, rows, norm}, {{&state_->lm_head, logits}},
+          state_->scratch.projection);
 }
 
 }  // namespace octavo::model

@@ -29,15 +29,27 @@ struct Projection {
   bool add = false;  // to what is there
 };
 
-// At most kernels::kMaxProducts layers with the K of in: [rows, K] f32; `layer` is what the tap is
-// told.
-void Project(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
-             std::initializer_list<Projection> projections, kernels::Activations& activations);
+// [rows, K] f32, which pass a norm first where there is one.
+struct ProjectionInput {
+  const float* x;
+  int64_t rows;
+  kernels::RowNorm norm = {};
+};
 
-// out: [rows, N] f32 = SiLU(gate) * up of the two layers, which have the K of in: [rows, K].
-// `scratch` is used where their kernels read different forms of the input.
-void ProjectGated(const ForwardContext& context, int64_t layer, const float* in, int64_t rows,
-                  const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& scratch,
-                  kernels::Activations& activations);
+// Holds an input on its way to the kernels, and what a tap is shown of it.
+struct ProjectionScratch {
+  kernels::Activations activations;
+  kernels::FloatBuffer normed;
+};
+
+// At most kernels::kMaxProducts layers with the K of `in`; `layer` is what the tap is told.
+void Project(const ForwardContext& context, int64_t layer, const ProjectionInput& in,
+             std::initializer_list<Projection> projections, ProjectionScratch& scratch);
+
+// out: [rows, N] f32 = SiLU(gate) * up of the two layers, which have the K of `in`. `up_out` is
+// used where their kernels read different forms of the input.
+void ProjectGated(const ForwardContext& context, int64_t layer, const ProjectionInput& in,
+                  const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& up_out,
+                  ProjectionScratch& scratch);
 
 }  // namespace octavo::model

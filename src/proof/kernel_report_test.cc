@@ -33,12 +33,12 @@ void CallOnce(const model::Linear& linear, core::ThreadPool& pool,
               model::Compute compute = model::Compute::kF32) {
   const std::vector<float> in(static_cast<size_t>(linear.k()), 1.0F);
   std::vector<float> out(static_cast<size_t>(linear.n()));
-  kernels::Activations activations;
+  model::ProjectionScratch scratch;
   const model::Tap no_tap;
   const model::ModelConfig config;
   model::Profile profile;
-  model::Project({config, compute, pool, no_tap, profile}, 0, in.data(), 1, {{&linear, out.data()}},
-                 activations);
+  model::Project({config, compute, pool, no_tap, profile}, 0, {in.data(), 1},
+                 {{&linear, out.data()}}, scratch);
 }
 
 tensor::QuantizedTensor Quantize(const tensor::TensorView& view) {
