@@ -27,6 +27,7 @@ bool Supported(const CpuFeatures& cpu) {
 }  // namespace
 
 extern const KernelTable kAvx2Table;
-const KernelTable kAvx2Table = OCTAVO_KERNEL_TABLE("avx2", Supported, kIntProducts, kNoProducts);
+const KernelTable kAvx2Table =
+    OCTAVO_KERNEL_TABLE("avx2", Supported, kIntProducts, kNoProducts, VectorProducts);
 
 }  // namespace octavo::kernels

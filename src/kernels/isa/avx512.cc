@@ -86,6 +86,6 @@ bool Supported(const CpuFeatures& cpu) {
 
 extern const KernelTable kAvx512Table;
 const KernelTable kAvx512Table =
-    OCTAVO_KERNEL_TABLE("avx512", Supported, kIntProducts, kNoProducts);
+    OCTAVO_KERNEL_TABLE("avx512", Supported, kIntProducts, kNoProducts, VectorProducts);
 
 }  // namespace octavo::kernels

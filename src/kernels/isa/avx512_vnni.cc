@@ -35,9 +35,9 @@ bool HasVnniAndBf16(const CpuFeatures& cpu) {
 
 extern const KernelTable kAvx512VnniTable;
 const KernelTable kAvx512VnniTable =
-    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnni, kIntProducts, kNoProducts);
+    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnni, kIntProducts, kNoProducts, VectorProducts);
 extern const KernelTable kAvx512VnniBf16Table;
 const KernelTable kAvx512VnniBf16Table =
-    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnniAndBf16, kIntProducts, kBf16Products);
+    OCTAVO_KERNEL_TABLE("avx512_vnni", HasVnniAndBf16, kIntProducts, kBf16Products, VectorProducts);
 
 }  // namespace octavo::kernels
