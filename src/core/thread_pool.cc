@@ -27,6 +27,11 @@ void Pause() {
 #endif
 }
 
+// Several pieces for each thread, so that one that is held up leaves the rest to the others.
+int64_t GrainsPerPiece(int64_t grains, int threads) {
+  return std::max<int64_t>(1, grains / (int64_t{32} * threads));
+}
+
 // Waits until done(value of `word`), first spinning, then parked. Whoever changes `word` so that it
 // may become true must notify. Returns the value.
 template <typename Done>
@@ -144,16 +149,23 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain,
     body(0, count);
     return;
   }
-  // Several pieces for each thread, so that one that is held up leaves the rest to the others.
   // Whole grains, so that pieces begin at multiples of the caller's block.
   const int64_t grains = (count - 1) / grain + 1;
-  const int64_t wanted_pieces = int64_t{32} * size();
-  const int64_t grains_per_piece = std::max<int64_t>(1, grains / wanted_pieces);
+  const int64_t grains_per_piece = GrainsPerPiece(grains, size());
   state_->count = count;
   state_->piece_items = grains_per_piece * grain;
   state_->body = &body;
   state_->RunLoop((grains - 1) / grains_per_piece + 1);
   state_->busy.store(false);
+}
+
+bool ThreadPool::NextIsOwn(int64_t count, int64_t i) const {
+  if (i + 1 >= count) return false;
+  const int64_t per_piece = GrainsPerPiece(count, size());
+  const int64_t pieces = (count - 1) / per_piece + 1;
+  // The last thread whose share begins at a piece or before it.
+  const auto owner = [&](int64_t piece) { return ((piece + 1) * size() - 1) / pieces; };
+  return owner(i / per_piece) == owner((i + 1) / per_piece);
 }
 
 int AvailableCores() {

@@ -27,6 +27,9 @@ class ThreadPool {
   // that reads it in the next; who is done early takes from the others. The body must not throw.
   // Allocates nothing.
   void ParallelFor(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
+  // Whether item i + 1 of a loop over `count` items with grain 1 follows item i in the share of the
+  // same thread.
+  bool NextIsOwn(int64_t count, int64_t i) const;
 
  private:
   struct State;

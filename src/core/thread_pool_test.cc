@@ -63,6 +63,23 @@ TEST(ThreadPool, AllThreadsTakePart) {
   EXPECT_EQ(ids.size(), 3u);
 }
 
+// Both threads wait in their first piece for the other, so each begins with its own share.
+TEST(ThreadPool, TheNextItemIsOwnButAtTheEndOfAShare) {
+  ThreadPool pool(2);
+  for (const int64_t count : {2, 3, 9, 15, 24, 63, 64, 65, 200, 1000}) {
+    std::atomic<int> begun{0};
+    std::atomic<int64_t> second_share{0};
+    pool.ParallelFor(count, 1, [&](int64_t begin, int64_t) {
+      if (begun.fetch_add(1) < 2 && begin > 0) second_share.store(begin);
+      while (begun.load() < 2) std::this_thread::yield();
+    });
+    ASSERT_GT(second_share.load(), 0) << count;
+    for (int64_t i = 0; i < count; ++i)
+      ASSERT_EQ(pool.NextIsOwn(count, i), i + 1 != second_share.load() && i + 1 != count)
+          << i << " of " << count;
+  }
+}
+
 TEST(ThreadPool, LoopInsideALoopRunsSerially) {
   ThreadPool pool(3);
   std::atomic<int64_t> sum{0};

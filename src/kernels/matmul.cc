@@ -169,7 +169,7 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
       piece.out_stride = product.weight->n();
       piece.out = product.out + first_row * piece.out_stride + panel * kPanelFeatures;
       piece.add = product.add;
-      if (i + 1 < pieces.count() && pieces.panel(i + 1) != pieces.panel(i)) {
+      if (pool.NextIsOwn(pieces.count(), i) && pieces.panel(i + 1) != pieces.panel(i)) {
         const auto [next_which, next_panel] = place(i + 1);
         ComesNext(*products[next_which].weight, next_panel, piece);
       }
@@ -208,7 +208,7 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
       float* upped = out + first_row * n + panel * kPanelFeatures;
       piece.out = upped;
       piece.out_stride = n;
-      if (i + 1 < pieces.count()) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
+      if (pool.NextIsOwn(pieces.count(), i)) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
       up_entry.run(piece);
       for (int64_t r = 0; r < rows; ++r)
         table.silu_mul(gated + r * kPanelFeatures, upped + r * n, piece.columns, upped + r * n);
