@@ -78,14 +78,23 @@ Result<int64_t> MemoryNeed(const std::string& candidate,
   return bytes + other.weights_bytes();
 }
 
-// The ids of a text, the same for both tokenizers.
+// The ids of a text, as far as its windows go, the same for both tokenizers.
 Result<std::vector<TokenId>> Tokenize(const text::Tokenizer* baseline,
-                                      const text::Tokenizer& candidate, const std::string& file) {
+                                      const text::Tokenizer& candidate, const TextSpec& spec) {
+  const std::string& file = spec.file;
   OCTAVO_TRY(const std::string content, core::ReadFile(file));
   if (!core::IsUtf8(content)) return Invalid(fmt::format("{}: is not UTF-8 text", file));
-  OCTAVO_TRY(std::vector<TokenId> ids, candidate.Encode(content, false).Context(file));
-  if (baseline != nullptr) {
-    OCTAVO_TRY(const auto expected, baseline->Encode(content, false).Context(file));
+  const auto encode = [&](const text::Tokenizer& tokenizer) {
+    if (spec.chunks <= 0) return tokenizer.Encode(content, false).Context(file);
+    // No text has more tokens than bytes.
+    const int64_t windows =
+        std::min(spec.chunks, static_cast<int64_t>(content.size()) / spec.context + 1);
+    return tokenizer.EncodeStart(content, static_cast<size_t>(windows * spec.context))
+        .Context(file);
+  };
+  OCTAVO_TRY(std::vector<TokenId> ids, encode(candidate));
+  if (baseline != nullptr && !baseline->SameFile(candidate)) {
+    OCTAVO_TRY(const auto expected, encode(*baseline));
     if (ids != expected) {
       return Invalid(
           fmt::format("{}: the tokenizers of candidate and baseline cut it differently, so the "
@@ -232,7 +241,7 @@ class Evaluation {
     std::vector<StreamedText> texts;
     for (const TextSpec& spec : suite_.texts) {
       OCTAVO_TRY(std::vector<TokenId> ids, Tokenize(baseline ? baseline->tokenizer() : nullptr,
-                                                    *candidate.tokenizer(), spec.file));
+                                                    *candidate.tokenizer(), spec));
       texts.push_back({&spec, std::move(ids)});
     }
     OCTAVO_TRY(std::vector<TextScores> scores,
@@ -280,7 +289,7 @@ class Evaluation {
       if (cancel_.cancelled()) return {};
       OCTAVO_TRY(const std::vector<TokenId> ids,
                  Tokenize(baseline_ != nullptr ? baseline_->tokenizer() : nullptr,
-                          *candidate_->tokenizer(), spec.file));
+                          *candidate_->tokenizer(), spec));
       OCTAVO_TRY(TextScores scores,
                  ScoreText(baseline_.get(), *candidate_, spec, ids, progress_, cancel_)
                      .Context(fmt::format("text '{}'", spec.name)));

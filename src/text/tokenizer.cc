@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "text/bridge_reply.h"
 
 namespace octavo::text {
@@ -40,6 +41,7 @@ core::Result<Tokenizer> Tokenizer::FromJson(std::string_view json, int64_t vocab
   const BridgeReply reply(octavo_tokenizer_new(Data(json), json.size(), &handle->pointer));
   if (!reply.ok()) return reply.Error().Context("not a usable tokenizer.json");
   Tokenizer tokenizer(std::move(handle));
+  tokenizer.digest_ = core::Sha256Hex(json);
   if (vocab_size > 0 && tokenizer.vocab_size() > vocab_size) {
     const int64_t last = tokenizer.vocab_size() - 1;
     const std::string name = tokenizer.IdToToken(static_cast<TokenId>(last)).value_or("");
@@ -59,6 +61,26 @@ core::Result<std::vector<TokenId>> Tokenizer::Encode(std::string_view text,
   // The bridge refuses ids that do not fit in a TokenId when it loads a vocabulary.
   std::vector<TokenId> ids(reply.bytes().size() / sizeof(TokenId));
   if (!ids.empty()) std::memcpy(ids.data(), reply.bytes().data(), reply.bytes().size());
+  return ids;
+}
+
+core::Result<std::vector<TokenId>> Tokenizer::EncodeStart(std::string_view text,
+                                                          size_t count) const {
+  // A token covers 4 to 5 bytes of English.  Words end at white space, so a cut there changes at
+  // most the tokens right before it: a run of line ends, or a word that an added token would have
+  // joined.
+  constexpr size_t kBytesPerToken = 8;
+  constexpr size_t kNearCut = 64;
+  for (size_t bytes = (count + kNearCut) * kBytesPerToken; bytes < text.size(); bytes *= 2) {
+    const size_t cut = text.find_last_of(" \n\t", bytes);
+    if (cut == std::string_view::npos) continue;
+    OCTAVO_TRY(std::vector<TokenId> ids, Encode(text.substr(0, cut), false));
+    if (ids.size() < count + kNearCut) continue;
+    ids.resize(count);
+    return ids;
+  }
+  OCTAVO_TRY(std::vector<TokenId> ids, Encode(text, false));
+  if (ids.size() > count) ids.resize(count);
   return ids;
 }
 

@@ -34,6 +34,12 @@ class Tokenizer {
   // Ids of UTF-8 `text`. With add_special_tokens, what the post-processor adds (BOS and the like)
   // is added. Special tokens that are spelled out in the text are recognised, as in Hugging Face.
   core::Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special_tokens) const;
+  // The first `count` ids of Encode(text, false), or all of them if there are fewer, without
+  // reading much more of the text than they cover: it is cut before white space, and what stands
+  // near a cut does not count.
+  core::Result<std::vector<TokenId>> EncodeStart(std::string_view text, size_t count) const;
+  // Whether both were made from the same bytes.
+  bool SameFile(const Tokenizer& other) const { return digest_ == other.digest_; }
   // Text of ids; an id that is not in the vocabulary is an Error. Incomplete UTF-8 comes out as
   // U+FFFD.
   core::Result<std::string> Decode(std::span<const TokenId> ids, bool skip_special_tokens) const;
@@ -46,6 +52,7 @@ class Tokenizer {
   struct Handle;
   explicit Tokenizer(std::unique_ptr<Handle> handle);
   std::unique_ptr<Handle> handle_;
+  std::string digest_;  // SHA-256 of the file
 };
 
 // Turns a stream of ids into a stream of text, never splitting a UTF-8 character: bytes of an

@@ -1,11 +1,13 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/random.h"
 #include "core/temp_folder.h"
 
 namespace octavo::text {
@@ -59,6 +61,34 @@ TEST(Tokenizer, TruncationPaddingAndDropoutOfTheFileAreOff) {
   for (int i = 0; i < 20; ++i) text += "hello";
   // One word for the pre-tokenizer; the merges join it in the same way each time.
   for (int round = 0; round < 20; ++round) EXPECT_EQ(tokenizer.Encode(text, false).value(), whole);
+}
+
+TEST(Tokenizer, TheStartOfATextIsTheStartOfItsIds) {
+  const std::string parts[] = {"hello",  " world", " you", " ",  "\n",       "\n\n",      ". ",
+                               "<tool>", "hi",     "\t",   "  ", "\xC3\xA4", "hellohello"};
+  core::Random random(4);
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += parts[random.Below(std::size(parts))];
+  const std::string unbroken(30000, 'h');
+  for (const std::string& folder : {kByteLevel, kSentencePiece}) {
+    const Tokenizer tokenizer = LoadOrDie(folder);
+    for (const std::string& whole_text : {text, unbroken, std::string()}) {
+      const Ids whole = tokenizer.Encode(whole_text, false).value();
+      for (const size_t count : {size_t{0}, size_t{1}, size_t{7}, size_t{300}, size_t{2000},
+                                 size_t{9000}, whole.size(), whole.size() + 5}) {
+        const Ids start = tokenizer.EncodeStart(whole_text, count).value();
+        const size_t there = std::min(count, whole.size());
+        ASSERT_EQ(start, Ids(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(there)))
+            << folder << " " << count;
+      }
+    }
+  }
+}
+
+TEST(Tokenizer, KnowsTheSameFileAgain) {
+  const Tokenizer tokenizer = LoadOrDie(kByteLevel);
+  EXPECT_TRUE(tokenizer.SameFile(LoadOrDie(kByteLevel)));
+  EXPECT_FALSE(tokenizer.SameFile(LoadOrDie(kSentencePiece)));
 }
 
 TEST(Tokenizer, TokensAndIdsAreFoundByEachOther) {
