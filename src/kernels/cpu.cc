@@ -52,7 +52,6 @@ CpuFeatures Detect() {
                bit(seven.b, 31);
   out.avx512_vnni = out.avx512 && bit(seven.c, 11);
   out.avx512_bf16 = out.avx512 && bit(seven_one.a, 5);
-  out.avx512_fp16 = out.avx512 && bit(seven.d, 23);
   const bool tiles = (state & 0x60000U) == 0x60000U && bit(seven.d, 24) && AskForTiles();
   out.amx_int8 = tiles && out.avx512_vnni && bit(seven.d, 25);
   out.amx_bf16 = tiles && out.avx512_vnni && bit(seven.d, 22);

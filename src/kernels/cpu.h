@@ -8,7 +8,6 @@ struct CpuFeatures {
   bool avx512 = false;  // AVX-512 F, BW, DQ and VL
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
-  bool avx512_fp16 = false;
   bool amx_int8 = false;  // and the system lets this process use tiles
   bool amx_bf16 = false;
 };

@@ -336,54 +336,6 @@ TEST(MatMul, ANormOnTheWayEqualsOneBefore) {
   EXPECT_GE(compared, 6);
 }
 
-// Which of the two a CPU takes is its own; both must be right on all.
-TEST(MatMul, OneRowIsTheSameWhetherItAsksAheadOrNot) {
-  core::ThreadPool pool(1);
-  Random random(17);
-  FloatBuffer scratch;
-  for (const KernelTable* table : RunnableTables()) {
-    if (table->tiled_from[static_cast<int>(InputType::kI8)] == 1) continue;
-    for (const int64_t k : {3, 60, 64, 130, 576}) {
-      const PackedMatrix weight = RandomPacked(random, Storage::kI8, 75, k, pool);
-      const std::vector<float> x = RandomFloats(random, k);
-      const TableGuard guard;
-      ForceTable(*table);
-      Activations activations;
-      activations.Assign(x.data(), 1, k, InputType::kI8, pool);
-      std::vector<float> want(75);
-      const Product product{&weight, nullptr, want.data(), nullptr};
-      MatMul(activations, {&product, 1}, pool);
-      for (const bool asks : {false, true}) {
-        std::vector<float> got(75);
-        for (int64_t p = 0; p < weight.panels(); ++p) {
-          const auto first = static_cast<size_t>(p * kPanelFeatures);
-          MatMulPiece piece = {};
-          piece.x = activations.row(0);
-          piece.x_stride_bytes = activations.stride_bytes();
-          piece.x_scales = activations.scales();
-          piece.offsets = weight.offsets().data() + first;
-          piece.rows = 1;
-          piece.weight = weight.panel(p);
-          piece.blocks = weight.panel_blocks(p);
-          piece.columns = std::min(piece.blocks * kBlockFeatures, 75 - p * kPanelFeatures);
-          piece.k = k;
-          piece.scales = weight.scales().data() + first;
-          piece.out = got.data() + first;
-          piece.out_stride = 75;
-          piece.scratch = scratch.Reserve(kPieceScratch);
-          piece.asks_ahead = asks;
-          if (p == 0) {
-            piece.next = weight.panel(1);
-            piece.next_bytes = weight.panel_blocks(1) * weight.block_bytes();
-          }
-          FindMatMul(InputType::kI8, weight)->run(piece);
-        }
-        ExpectSameBits(got, want, table->isa);
-      }
-    }
-  }
-}
-
 TEST(MatMul, AWrongScaleIsSeen) {
   TableGuard guard;
   Random random(4);

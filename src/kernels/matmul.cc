@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/check.h"
-#include "kernels/cpu.h"
 #include "kernels/dispatch.h"
 
 namespace octavo::kernels {
@@ -66,13 +65,6 @@ class Pieces {
   int64_t row_pieces_;
 };
 
-// Cores since Intel's Golden Cove, which AVX-512 FP16 tells, begin loads so far ahead of one row's
-// products (512 instructions, 10 KB of weights) that asking for them takes their place: a fifth
-// fewer bytes a second (docs/benchmarks.md). More rows put more instructions between two loads.
-bool AsksAhead() {
-  return !HostCpu().avx512_fp16;
-}
-
 // All but where it goes: the piece of one product that covers panel `panel` of its features and
 // `rows` rows from `first_row` on.
 MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel, int64_t first_row,
@@ -102,7 +94,6 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
   piece.add = false;
   piece.scratch = scratch;
-  piece.asks_ahead = AsksAhead();
   piece.next = nullptr;
   piece.next_bytes = 0;
   return piece;

@@ -104,8 +104,6 @@ struct MatMulPiece {
   int64_t out_stride;
   bool add;        // to what `out` holds, after everything else
   float* scratch;  // kPieceScratch floats
-  // One row of codes: whether to ask for weights ahead of the products. Only a hint.
-  bool asks_ahead;
   // What the thread reads next, to be fetched into the second-level cache meanwhile; only a hint.
   const void* next;
   int64_t next_bytes;
