@@ -52,6 +52,7 @@ CpuFeatures Detect() {
                bit(seven.b, 31);
   out.avx512_vnni = out.avx512 && bit(seven.c, 11);
   out.avx512_bf16 = out.avx512 && bit(seven_one.a, 5);
+  out.strands = out.avx512 && bit(seven.d, 23);  // AVX-512 FP16, which AMD's Zen 4 and 5 lack
   const bool tiles = (state & 0x60000U) == 0x60000U && bit(seven.d, 24) && AskForTiles();
   out.amx_int8 = tiles && out.avx512_vnni && bit(seven.d, 25);
   out.amx_bf16 = tiles && out.avx512_vnni && bit(seven.d, 22);

@@ -8,6 +8,8 @@ struct CpuFeatures {
   bool avx512 = false;  // AVX-512 F, BW, DQ and VL
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
+  bool strands = false;   // a thread reads faster at four places side by side than at one: Intel's
+                          // cores since Golden Cove (docs/adr/0016)
   bool amx_int8 = false;  // and the system lets this process use tiles
   bool amx_bf16 = false;
 };

@@ -336,6 +336,66 @@ TEST(MatMul, ANormOnTheWayEqualsOneBefore) {
   EXPECT_GE(compared, 6);
 }
 
+// Which of the two a CPU takes is its own; both must be right on all.
+TEST(MatMul, FewRowsAreTheSameInOneStreamAndInStrands) {
+  struct Case {
+    InputType type;
+    Storage storage;
+    int64_t rows;
+  };
+  constexpr Case kCases[] = {
+      {InputType::kI8, Storage::kI8, 1},   {InputType::kI8, Storage::kI8, 2},
+      {InputType::kI8, Storage::kI8, 3},   {InputType::kI8, Storage::kI8, 4},
+      {InputType::kI8, Storage::kI8, 5},   {InputType::kI24, Storage::kI8, 1},
+      {InputType::kF32, Storage::kF16, 1},
+  };
+  constexpr int64_t kFeatures = 75;
+  core::ThreadPool pool(1);
+  Random random(17);
+  FloatBuffer scratch;
+  for (const KernelTable* table : RunnableTables()) {
+    for (const auto& [type, storage, rows] : kCases) {
+      if (table->tiled_from[static_cast<int>(type)] == 1) continue;
+      for (const int64_t k : {3, 60, 64, 130, 576}) {
+        const PackedMatrix weight = RandomPacked(random, storage, kFeatures, k, pool);
+        const std::vector<float> x = RandomFloats(random, rows * k);
+        const TableGuard guard;
+        ForceTable(*table);
+        Activations activations;
+        activations.Assign(x.data(), rows, k, type, pool);
+        std::vector<float> want(static_cast<size_t>(rows * kFeatures));
+        const Product product{&weight, nullptr, want.data(), nullptr};
+        MatMul(activations, {&product, 1}, pool);
+        for (const bool strands : {false, true}) {
+          std::vector<float> got(want.size());
+          for (int64_t p = 0; p < weight.panels(); ++p) {
+            const auto first = static_cast<size_t>(p * kPanelFeatures);
+            MatMulPiece piece = {};
+            piece.x = activations.row(0);
+            piece.x_stride_bytes = activations.stride_bytes();
+            if (storage == Storage::kI8) {
+              piece.x_scales = activations.scales();
+              piece.offsets = weight.offsets().data() + first;
+              piece.scales = weight.scales().data() + first;
+            }
+            piece.rows = rows;
+            piece.weight = weight.panel(p);
+            piece.blocks = weight.panel_blocks(p);
+            piece.columns = std::min(piece.blocks * kBlockFeatures, kFeatures - p * kPanelFeatures);
+            piece.k = k;
+            piece.out = got.data() + first;
+            piece.out_stride = kFeatures;
+            piece.scratch = scratch.Reserve(kPieceScratch);
+            piece.strands = strands;
+            FindMatMul(type, weight)->run(piece);
+          }
+          ExpectSameBits(got, want, table->isa);
+        }
+      }
+    }
+  }
+}
+
 TEST(MatMul, AWrongScaleIsSeen) {
   TableGuard guard;
   Random random(4);

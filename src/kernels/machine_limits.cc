@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/host.h"
+#include "kernels/cpu.h"
 #include "kernels/dispatch.h"
 #include "kernels/scratch.h"
 
@@ -25,8 +26,9 @@ double ReadOnce(const float* data, int64_t pieces, bool all_threads, core::Threa
   const KernelTable& table = ActiveTable();
   std::atomic<float> kept{0};
   const auto read = [&](int64_t begin, int64_t end) {
-    kept.store(table.read(data + begin * kPieceFloats, (end - begin) * kPieceFloats),
-               std::memory_order_relaxed);
+    kept.store(
+        table.read(data + begin * kPieceFloats, (end - begin) * kPieceFloats, HostCpu().strands),
+        std::memory_order_relaxed);
   };
   const core::Stopwatch watch;
   if (all_threads) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "kernels/cpu.h"
 #include "kernels/dispatch.h"
 
 namespace octavo::kernels {
@@ -94,6 +95,7 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
   piece.bias = product.bias != nullptr ? product.bias + first_feature : nullptr;
   piece.add = false;
   piece.scratch = scratch;
+  piece.strands = HostCpu().strands;
   piece.next = nullptr;
   piece.next_bytes = 0;
   return piece;

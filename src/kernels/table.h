@@ -104,6 +104,8 @@ struct MatMulPiece {
   int64_t out_stride;
   bool add;        // to what `out` holds, after everything else
   float* scratch;  // kPieceScratch floats
+  // Whether few rows read weights at several places side by side (CpuFeatures). Only a hint.
+  bool strands;
   // What the thread reads next, to be fetched into the second-level cache meanwhile; only a hint.
   const void* next;
   int64_t next_bytes;
@@ -167,8 +169,9 @@ struct KernelTable {
   int64_t tiled_from[kInputCount];
   // By InputType; an entry without `run` is not there.
   PeakEntry peaks[kInputCount];
-  // Reads n floats, a multiple of 64, and does as little as it can with them.
-  float (*read)(const float* x, int64_t n);
+  // Reads n floats, a multiple of 64, at one place or at several side by side (CpuFeatures), and
+  // does as little as it can with them.
+  float (*read)(const float* x, int64_t n, bool strands);
 };
 
 }  // namespace octavo::kernels

@@ -257,7 +257,7 @@ float PeakFloat(int64_t rounds) {
   return sum;
 }
 
-float Read(const float* x, int64_t n) {
+float Read(const float* x, int64_t n, bool /*strands*/) {
   float largest = x[0];
   for (int64_t i = 1; i < n; ++i) largest = std::fmax(largest, x[i]);
   return largest;
