@@ -396,6 +396,20 @@ TEST(MatMul, FewRowsAreTheSameInOneStreamAndInStrands) {
   }
 }
 
+TEST(Read, SeesEveryFloatAtOnePlaceAndInStrands) {
+  for (const KernelTable* table : RunnableTables()) {
+    for (const int64_t n : {64, 256, 576}) {
+      std::vector<float> x(static_cast<size_t>(n));
+      for (float& at : x) {
+        at = 1;
+        EXPECT_EQ(table->read(x.data(), n, false), 1) << table->isa << " " << &at - x.data();
+        EXPECT_EQ(table->read(x.data(), n, true), 1) << table->isa << " " << &at - x.data();
+        at = 0;
+      }
+    }
+  }
+}
+
 TEST(MatMul, AWrongScaleIsSeen) {
   TableGuard guard;
   Random random(4);
