@@ -373,6 +373,7 @@ TEST(MatMul, FewRowsAreTheSameInOneStreamAndInStrands) {
             MatMulPiece piece = {};
             piece.x = activations.row(0);
             piece.x_stride_bytes = activations.stride_bytes();
+            piece.tiled = activations.tiled();
             if (storage == Storage::kI8) {
               piece.x_scales = activations.scales();
               piece.offsets = weight.offsets().data() + first;
