@@ -66,7 +66,7 @@ core::Result<std::vector<TokenId>> Tokenizer::Encode(std::string_view text,
 
 core::Result<std::vector<TokenId>> Tokenizer::EncodeStart(std::string_view text,
                                                           size_t count) const {
-  // A token covers 4 to 5 bytes of English.  Words end at white space, so a cut there changes at
+  // A token covers 4 to 5 bytes of English. Words end at white space, so a cut there changes at
   // most the tokens right before it: a run of line ends, or a word that an added token would have
   // joined.
   constexpr size_t kBytesPerToken = 8;
