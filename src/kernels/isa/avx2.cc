@@ -9,10 +9,16 @@ namespace {
 
 #include "kernels/generic/avx2_vec.inc"
 #include "kernels/generic/body.inc"
+
+// elementwise.inc and int_products.inc build on body.inc; limits.inc and groups.inc on these.
+
+#include "kernels/generic/elementwise.inc"
 #include "kernels/generic/groups.inc"
 #include "kernels/generic/hadamard.inc"
+#include "kernels/generic/int_products.inc"
+#include "kernels/generic/limits.inc"
 
-// kv_store.inc builds on body.inc and hadamard.inc.
+// kv_store.inc builds on elementwise.inc and hadamard.inc.
 
 #include "kernels/generic/kv_store.inc"
 
