@@ -152,9 +152,10 @@ Result<Observation> ObserveModel(const std::string& model_dir,
     observers.Observe(std::move(modules), linears[0]->k(), x, rows);
   };
   progress.Begin("observing", config.layers * states.rows(), "tokens x blocks");
+  format::WeightReader reader(folder);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     OCTAVO_TRY(const model::BlockWeights block,
-               model::LoadBlock(folder, quantization, config, layer, pool).Context(model_dir));
+               model::LoadBlock(reader, quantization, config, layer, pool).Context(model_dir));
     OCTAVO_RETURN_IF_ERROR(stream.Forward(block, layer, states, &states, tap, cancel,
                                           [&](int64_t rows) { progress.Advance(rows); }));
     OCTAVO_RETURN_IF_ERROR(observers.status());

@@ -53,8 +53,9 @@ class Probe {
     OCTAVO_RETURN_IF_ERROR(ends.Embed(ids, states));
     states_.push_back(std::move(states));
     progress.Begin("observe", config_.layers, "blocks");
+    format::WeightReader reader(source_);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
-      OCTAVO_TRY(auto block, model::LoadBlock(source_, {}, config_, layer, pool_));
+      OCTAVO_TRY(auto block, model::LoadBlock(reader, {}, config_, layer, pool_));
       blocks_.push_back(std::move(block));
       stats_.emplace_back(true, pool_);
       OCTAVO_TRY(auto next, Empty(lengths));

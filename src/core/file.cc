@@ -29,23 +29,26 @@ Error FromCode(const std::string& path, std::string_view action, const std::erro
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a FIFO must give an error below, not wait for a writer.
-  OCTAVO_TRY(const Fd fd, OpenFd(path, O_RDONLY | O_NONBLOCK));
+  OCTAVO_TRY(Fd fd, OpenFd(path, O_RDONLY | O_NONBLOCK));
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return ErrnoError(path, "inspect", errno);
   if (!S_ISREG(info.st_mode))
     return Invalid(fmt::format("{}: not a regular file", PrintablePath(path)));
   const auto size = static_cast<size_t>(info.st_size);
-  if (size == 0) return MappedFile(path, {});
+  if (size == 0) return MappedFile(path, std::move(fd), {});
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (address == MAP_FAILED) return ErrnoError(path, "map", errno);
-  return MappedFile(path, {static_cast<const std::byte*>(address), size});
+  return MappedFile(path, std::move(fd), {static_cast<const std::byte*>(address), size});
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      fd_(std::move(other.fd_)),
+      bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
@@ -75,10 +78,36 @@ void MappedFile::ReadAhead(ByteSpan range) const {
   ::madvise(reinterpret_cast<void*>(begin), first + range.size() - begin, MADV_WILLNEED);
 }
 
-void MappedFile::AdviseSequential() const {
-  if (!bytes_.empty()) {
-    ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_SEQUENTIAL);
+void MappedFile::ReadAround(bool around) const {
+  if (bytes_.empty()) return;
+  ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(),
+            around ? MADV_NORMAL : MADV_RANDOM);
+}
+
+uint64_t MappedFile::CachedBytes() const {
+  constexpr size_t kStretch = size_t{1} << 30;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> resident(kStretch / page);
+  uint64_t pages = 0;
+  for (size_t at = 0; at < bytes_.size(); at += kStretch) {
+    const size_t size = std::min(kStretch, bytes_.size() - at);
+    if (::mincore(const_cast<std::byte*>(bytes_.data() + at), size, resident.data()) != 0)
+      return bytes_.size();
+    const auto end = resident.begin() + static_cast<std::ptrdiff_t>((size + page - 1) / page);
+    pages += static_cast<uint64_t>(
+        std::count_if(resident.begin(), end, [](unsigned char in) { return (in & 1U) != 0; }));
   }
+  return std::min<uint64_t>(pages * page, bytes_.size());
+}
+
+Result<Fd> MappedFile::OpenDirect() const {
+  // By its descriptor: under its name there may be another one by now.
+  const std::string name = fmt::format("/proc/self/fd/{}", fd_.get());
+  Result<Fd> direct = OpenFd(name, O_RDONLY | O_DIRECT);
+  if (direct.ok()) return direct;
+  const int copy = ::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return ErrnoError(path_, "open again", errno);
+  return Fd(copy);
 }
 
 Result<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {

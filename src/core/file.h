@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/bytes.h"
+#include "core/posix.h"
 #include "core/result.h"
 
 namespace octavo::core {
@@ -31,12 +32,18 @@ class MappedFile {
   void DropPages(ByteSpan range) const;
   // Tells the kernel to read these pages now, in the background (MADV_WILLNEED).
   void ReadAhead(ByteSpan range) const;
-  // Tells the kernel that the map will be read from front to back.
-  void AdviseSequential() const;
+  // Tells the kernel whether to read what lies around a page together with it, as it does.
+  void ReadAround(bool around) const;
+  // How much of the file the page cache holds, as far as this user may know; otherwise all of it.
+  uint64_t CachedBytes() const;
+  // The same file for reads past the page cache, or through it where its file system has no others.
+  Result<Fd> OpenDirect() const;
 
  private:
-  MappedFile(std::string path, ByteSpan bytes) : path_(std::move(path)), bytes_(bytes) {}
+  MappedFile(std::string path, Fd fd, ByteSpan bytes)
+      : path_(std::move(path)), fd_(std::move(fd)), bytes_(bytes) {}
   std::string path_;
+  Fd fd_;
   ByteSpan bytes_;
 };
 

@@ -48,7 +48,7 @@ TEST(File, MapShowsTheBytesAndSurvivesReplacement) {
   Result<MappedFile> opened = MappedFile::Open(folder / "f");
   ASSERT_TRUE(opened.ok());
   MappedFile map = std::move(opened).value();
-  map.AdviseSequential();
+  map.ReadAround(false);
   ASSERT_TRUE(WriteFileAtomic(folder / "f", "short").ok());
   map.DropPages(map.bytes().subspan(10, 50'000));
   EXPECT_EQ(AsText(map.bytes()), content);

@@ -43,8 +43,9 @@ std::vector<float> Streamed(const std::string& name, const HiddenStatesOptions& 
   const auto embedding = folder.GetTensor("model.embed_tokens.weight").value();
   EXPECT_TRUE(stream.Embed(embedding, ids, states).ok());
   const core::CancelToken cancel;
+  format::WeightReader reader(folder);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const auto block = model::LoadBlock(folder, {}, config, layer, pool).value();
+    const auto block = model::LoadBlock(reader, {}, config, layer, pool).value();
     int64_t told = -1;
     const model::Tap tap = [&](int64_t l, std::span<const model::Linear* const>, const float*,
                                int64_t) { told = l; };
@@ -56,7 +57,7 @@ std::vector<float> Streamed(const std::string& name, const HiddenStatesOptions& 
           .value();
   const std::string head_name = config.tied_embeddings ? "model.embed_tokens" : "lm_head";
   const auto head =
-      model::Linear::Load(folder, {}, head_name, config.vocab_size, config.hidden_size, false, pool)
+      model::Linear::Load(reader, {}, head_name, config.vocab_size, config.hidden_size, false, pool)
           .value();
   std::vector<float> hidden(static_cast<size_t>(states.rows() * config.hidden_size));
   EXPECT_TRUE(states.Read(0, hidden).ok());

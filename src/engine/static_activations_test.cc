@@ -108,8 +108,9 @@ TEST(StaticActivations, ALayerEqualsPlainLoopsOnEveryTable) {
       for (const kernels::KernelTable* table : kernels::AllTables()) {
         if (!table->supported(kernels::HostCpu())) continue;
         kernels::ForceTable(*table);
-        const auto linear = model::Linear::Load(folder.value(), quantization, module, weight.n,
-                                                weight.k, has_bias, pool);
+        format::WeightReader reader(folder.value());
+        const auto linear =
+            model::Linear::Load(reader, quantization, module, weight.n, weight.k, has_bias, pool);
         ASSERT_TRUE(linear.ok()) << linear.error().message();
         std::vector<float> out(want.size());
         model::ProjectionScratch scratch;

@@ -68,10 +68,11 @@ core::Status StreamedModel::Run(std::span<const text::TokenId> ids, HiddenStates
     OCTAVO_RETURN_IF_ERROR(stream_->Embed(embedding, ids, states));
     folder_->DropPages(embedding);
     weights_bytes_ = 0;
+    format::WeightReader reader(*folder_);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
       OCTAVO_RETURN_IF_ERROR(cancel.Check());
       OCTAVO_TRY(const model::BlockWeights block,
-                 model::LoadBlock(*folder_, quantization_, config_, layer, *pool_));
+                 model::LoadBlock(reader, quantization_, config_, layer, *pool_));
       OCTAVO_RETURN_IF_ERROR(stream_->Forward(block, layer, states, &states, {}, cancel,
                                               [&](int64_t rows) { progress.Advance(rows); }));
       weights_bytes_ += block.resident_bytes();
@@ -87,7 +88,8 @@ core::Status StreamedModel::LoadHead() {
   const auto load = [&]() -> core::Status {
     OCTAVO_TRY(norm_, model::LoadFloats(*folder_, "model.norm.weight", config_.hidden_size,
                                         config_.hidden_size));
-    OCTAVO_TRY(head_, model::Linear::Load(*folder_, quantization_, HeadModule(config_),
+    format::WeightReader reader(*folder_);
+    OCTAVO_TRY(head_, model::Linear::Load(reader, quantization_, HeadModule(config_),
                                           config_.vocab_size, config_.hidden_size, false, *pool_));
     weights_bytes_ += head_.resident_bytes() + static_cast<int64_t>(norm_.size() * sizeof(float));
     return {};

@@ -282,28 +282,35 @@ core::Status StoredLinear::Read(int64_t first, std::span<int8_t> codes) const {
   OCTAVO_CHECK(codes.size() % k == 0);
   const auto rows = static_cast<int64_t>(codes.size() / k);
   OCTAVO_CHECK(first >= 0 && first + rows <= shape_.n);
+  const auto stored = static_cast<size_t>(row_bytes());
+  for (int64_t row = first; row < first + rows; ++row) {
+    OCTAVO_RETURN_IF_ERROR(Decode(row,
+                                  codes_.bytes.subspan(static_cast<size_t>(row) * stored, stored),
+                                  codes.subspan(static_cast<size_t>(row - first) * k, k)));
+  }
+  return {};
+}
+
+core::Status StoredLinear::Decode(int64_t row, core::ByteSpan bytes,
+                                  std::span<int8_t> codes) const {
   if (!packed_) {
-    std::memcpy(codes.data(), codes_.bytes.data() + static_cast<size_t>(first) * k, codes.size());
+    std::memcpy(codes.data(), bytes.data(), codes.size());
     if (shape_.bits == 8) return {};
     const auto wide =
         std::find_if(codes.begin(), codes.end(), [](int8_t code) { return code < -8 || code > 7; });
     if (wide == codes.end()) return {};
     return core::Invalid("tensor '" + name_ + "' holds " + std::to_string(*wide) + " at index " +
-                         std::to_string(first * shape_.k + (wide - codes.begin())) +
+                         std::to_string(row * shape_.k + (wide - codes.begin())) +
                          ", expected 4-bit codes");
   }
-  const auto words = static_cast<size_t>(codes_.shape[1]);
   const auto tail = static_cast<unsigned>(shape_.k % (32 / shape_.bits) * shape_.bits);
-  for (int64_t n = first; n < first + rows; ++n) {
-    const std::byte* row = codes_.bytes.data() + static_cast<size_t>(n) * words * sizeof(int32_t);
-    uint32_t last = 0;
-    std::memcpy(&last, row + (words - 1) * sizeof(last), sizeof(last));
-    if (tail != 0 && last >> tail != 0) {
-      return core::Invalid("tensor '" + name_ + "': row " + std::to_string(n) +
-                           " has bits behind its last code, expected zeros");
-    }
-    UnpackBytes(row, shape_.bits, codes.subspan(static_cast<size_t>(n - first) * k, k));
+  uint32_t last = 0;
+  std::memcpy(&last, bytes.data() + bytes.size() - sizeof(last), sizeof(last));
+  if (tail != 0 && last >> tail != 0) {
+    return core::Invalid("tensor '" + name_ + "': row " + std::to_string(row) +
+                         " has bits behind its last code, expected zeros");
   }
+  UnpackBytes(bytes.data(), shape_.bits, codes);
   return {};
 }
 

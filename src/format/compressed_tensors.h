@@ -122,10 +122,14 @@ class StoredLinear {
   // Rows first <= n < first + codes.size() / K, as [rows, K]. Bits that no code may have are an
   // Error. Thread-safe.
   core::Status Read(int64_t first, std::span<int8_t> codes) const;
+  // The tensor that holds them, the bytes of each row, and whether these are the codes.
+  const tensor::TensorView& stored() const { return codes_; }
+  int64_t row_bytes() const { return static_cast<int64_t>(codes_.bytes.size()) / shape_.n; }
+  bool plain() const { return !packed_ && shape_.bits == 8; }
+  // Read for one row, whose bytes are given. codes: [K].
+  core::Status Decode(int64_t row, core::ByteSpan bytes, std::span<int8_t> codes) const;
   // The file's pages of the codes are not needed any more.
   void DropPages() const { folder_->DropPages(codes_); }
-  // They will be needed at once, and what lies behind them soon.
-  void ReadAhead() const { folder_->ReadAhead(codes_); }
 
  private:
   StoredLinear() = default;

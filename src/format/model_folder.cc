@@ -179,15 +179,10 @@ void ModelFolder::DropPages(const TensorView& view) const {
   if (const SafetensorsFile* shard = ShardOf(view)) shard->file().DropPages(view.bytes);
 }
 
-void ModelFolder::ReadAhead(const TensorView& view) const {
-  // About a layer of a large model: enough that the disk always has work.
-  constexpr size_t kBehind = size_t{256} << 20;
+const core::MappedFile& ModelFolder::FileOf(const TensorView& view) const {
   const SafetensorsFile* shard = ShardOf(view);
-  if (shard == nullptr) return;
-  const core::ByteSpan all = shard->file().bytes();
-  const auto first = static_cast<size_t>(view.bytes.data() - all.data());
-  shard->file().ReadAhead(
-      all.subspan(first, std::min(all.size() - first, view.bytes.size() + kBehind)));
+  OCTAVO_CHECK(shard != nullptr);
+  return shard->file();
 }
 
 std::vector<std::string> CompanionFiles(const std::string& folder) {

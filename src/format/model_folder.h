@@ -32,9 +32,8 @@ class ModelFolder {
   core::Result<tensor::TensorView> GetTensor(std::string_view name) const;
   // The weights are not needed any more for now: gives the mapped pages of this tensor back.
   void DropPages(const tensor::TensorView& view) const;
-  // The weights will be needed at once, and those behind them in the file soon: has the system read
-  // them in the background.
-  void ReadAhead(const tensor::TensorView& view) const;
+  // The file that holds a tensor of this folder.
+  const core::MappedFile& FileOf(const tensor::TensorView& view) const;
   // Total bytes of all tensors.
   int64_t weights_bytes() const { return weights_bytes_; }
   const std::vector<SafetensorsFile>& shards() const { return shards_; }

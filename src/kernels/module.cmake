@@ -18,3 +18,5 @@ set_source_files_properties(${dir}/isa/avx512_vnni.cc PROPERTIES COMPILE_OPTIONS
 set_source_files_properties(${dir}/isa/amx.cc PROPERTIES COMPILE_OPTIONS
   "${vnni_options};-mamx-tile;-mamx-int8;-mamx-bf16")
 set_source_files_properties(${dir}/isa/amx_model.cc PROPERTIES COMPILE_OPTIONS "${avx2_options};-O2")
+# Loops over whole matrices, which the compiler vectorises at -O3 only.
+set_source_files_properties(${dir}/packed_matrix.cc PROPERTIES COMPILE_OPTIONS "-O3")

@@ -1,9 +1,9 @@
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "core/check.h"
@@ -29,45 +29,60 @@ Storage StorageOf(tensor::DType dtype) {
   }
 }
 
-// Interleaves up to 16 rows of `source` ([rows, k] elements of Element) into one block; missing
-// rows and inputs stay zero.
-template <typename Element>
-void PackBlock(const std::byte* source, int64_t rows, int64_t k, int64_t unit, std::byte* block) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const std::byte* from = source + row * k * static_cast<int64_t>(sizeof(Element));
-    std::byte* to = block + row * unit * static_cast<int64_t>(sizeof(Element));
-    const auto unit_bytes = static_cast<size_t>(unit) * sizeof(Element);
-    // Whole units of 4 bytes, which is what quantized weights are made of.
-    if (unit_bytes == sizeof(uint32_t)) {
-      const int64_t whole = k / unit;
-      for (int64_t u = 0; u < whole; ++u)
-        std::memcpy(to + u * 4 * kBlockFeatures, from + u * 4, sizeof(uint32_t));
-      const auto left = static_cast<size_t>(k % unit) * sizeof(Element);
-      std::memcpy(to + whole * 4 * kBlockFeatures, from + whole * 4, left);
-      continue;
-    }
-    for (int64_t i = 0; i < k; i += unit) {
-      const auto count = static_cast<size_t>(std::min(unit, k - i)) * sizeof(Element);
-      std::memcpy(to, from, count);
-      from += unit_bytes;
-      to += unit_bytes * kBlockFeatures;
+// Lays rows of units out as a panel of `features` features does: the first units of all rows, the
+// second ones, and so on. Rows lie `stride` bytes apart and end `tail` bytes behind their last
+// whole unit; what is missing of features and inputs is left as it is. Goes through the inputs in
+// pieces whose part of the panel stays in the first-level cache; seen(row, bytes of a piece) may
+// look at them while they are there.
+template <typename Unit, typename Seen>
+void Interleave(const std::byte* rows, int64_t count, int64_t stride, int64_t features,
+                std::byte* panel, const Seen& seen) {
+  constexpr int64_t kPieceBytes = 256;
+  constexpr int64_t kUnits = kPieceBytes / sizeof(Unit);
+  const auto step = static_cast<size_t>(features) * sizeof(Unit);
+  for (int64_t at = 0; at < stride; at += kPieceBytes) {
+    const int64_t bytes = std::min(kPieceBytes, stride - at);
+    std::byte* const piece = panel + static_cast<size_t>(at) / sizeof(Unit) * step;
+    for (int64_t row = 0; row < count; ++row) {
+      const std::byte* from = rows + row * stride + at;
+      seen(row, core::ByteSpan(from, static_cast<size_t>(bytes)));
+      std::byte* to = piece + row * static_cast<int64_t>(sizeof(Unit));
+      if (bytes == kPieceBytes) {
+        for (int64_t u = 0; u < kUnits; ++u, from += sizeof(Unit), to += step)
+          std::memcpy(to, from, sizeof(Unit));
+        continue;
+      }
+      const int64_t whole = bytes / static_cast<int64_t>(sizeof(Unit));
+      for (int64_t u = 0; u < whole; ++u, from += sizeof(Unit), to += step)
+        std::memcpy(to, from, sizeof(Unit));
+      std::memcpy(to, from, static_cast<size_t>(bytes) % sizeof(Unit));
     }
   }
 }
 
-// The same of 4-bit codes, 8 added, two to a byte.
-void PackNibbles(const int8_t* codes, int64_t rows, int64_t k, std::byte* block) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const int8_t* from = codes + row * k;
-    std::byte* to = block + row * 4;
-    for (int64_t i = 0; i < k; i += 8, to += kBlockFeatures * 4) {
-      for (int64_t j = 0; j < 4; ++j) {
-        const int low = from[i + j] + 8;
-        const int high = from[i + 4 + j] + 8;
-        to[j] = static_cast<std::byte>(low | high << 4);
-      }
+// Words of 8 codes of 4 bits, 8 added: the first four in the low halves of a word's bytes.
+// words: [codes.size() / 8].
+void PackNibbles(std::span<const int8_t> codes, std::byte* words) {
+  for (size_t i = 0; i < codes.size(); i += 8, words += 4) {
+    for (size_t j = 0; j < 4; ++j) {
+      const int low = codes[i + j] + 8;
+      const int high = codes[i + 4 + j] + 8;
+      words[j] = static_cast<std::byte>(low | high << 4);
     }
   }
+}
+
+// Within an int16 for the 256 bytes of a piece, less one code at a time: -128 is 256 times in
+// -32768.
+int32_t SumOf(core::ByteSpan codes) {
+  int16_t sum = 0;
+  for (const std::byte code : codes) sum = static_cast<int16_t>(sum + static_cast<int8_t>(code));
+  return sum;
+}
+
+// Bytes that lie in memory, in one piece.
+auto AllAtOnce(core::ByteSpan bytes) {
+  return [bytes]() -> core::Result<core::ByteSpan> { return bytes; };
 }
 
 }  // namespace
@@ -119,19 +134,29 @@ int64_t PackedMatrix::BytesOf(const tensor::TensorView& weight) {
 
 PackedMatrix PackedMatrix::Pack(const tensor::TensorView& weight, core::ThreadPool& pool) {
   OCTAVO_CHECK(weight.rank() == 2);
+  const auto row_bytes = weight.shape[1] * static_cast<int64_t>(tensor::DTypeSize(weight.dtype));
+  const auto all = AllAtOnce(weight.bytes);
+  return Pack(weight, {row_bytes, all}, pool).value();
+}
+
+core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::TensorView& weight,
+                                              const StoredRows& rows, core::ThreadPool& pool) {
+  OCTAVO_CHECK(weight.rank() == 2);
   PackedMatrix out;
   out.Allocate(weight.shape[0], weight.shape[1], StorageOf(weight.dtype), nullptr);
-  const int64_t unit = LayoutOf(out.storage_).unit;
-  const int64_t row_bytes = out.k_ * static_cast<int64_t>(tensor::DTypeSize(weight.dtype));
-  const auto pack = [&](int64_t first, int64_t rows, std::byte* block) {
-    const std::byte* source = weight.bytes.data() + first * row_bytes;
-    if (out.storage_ == Storage::kF32) {
-      PackBlock<uint32_t>(source, rows, out.k_, unit, block);
+  const auto nothing = [](int64_t, core::ByteSpan) {};
+  const auto pack = [&](int64_t first, core::ByteSpan bytes, std::byte* panel) -> core::Status {
+    const int64_t count = static_cast<int64_t>(bytes.size()) / rows.row_bytes;
+    const int64_t features = out.panel_blocks(first / kPanelFeatures) * kBlockFeatures;
+    // Units of 4 bytes, but for F16.
+    if (out.storage_ == Storage::kF16) {
+      Interleave<uint16_t>(bytes.data(), count, rows.row_bytes, features, panel, nothing);
     } else {
-      PackBlock<uint16_t>(source, rows, out.k_, unit, block);
+      Interleave<uint32_t>(bytes.data(), count, rows.row_bytes, features, panel, nothing);
     }
+    return {};
   };
-  out.PackPanels(pack, pool);
+  OCTAVO_RETURN_IF_ERROR(out.PackPanels(rows, pack, pool));
   return out;
 }
 
@@ -145,16 +170,14 @@ bool PackedMatrix::CanPack(int bits, int64_t group_size, int64_t k) {
 }
 
 PackedMatrix PackedMatrix::Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool) {
-  const auto read = [&](int64_t first, std::span<int8_t> codes) -> core::Status {
-    std::memcpy(codes.data(), weight.codes.data() + first * weight.k, codes.size());
-    return {};
-  };
-  return Pack(weight, read, pool).value();
+  const auto all = AllAtOnce(std::as_bytes(std::span(weight.codes)));
+  return Pack(weight, {weight.k, all}, pool).value();
 }
 
-core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& weight, ReadRows read,
-                                              core::ThreadPool& pool) {
+core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& weight,
+                                              const StoredRows& rows, core::ThreadPool& pool) {
   OCTAVO_CHECK(CanPack(weight.bits, weight.group_size, weight.k));
+  OCTAVO_CHECK(rows.decode || rows.row_bytes == weight.k);
   PackedMatrix out;
   out.Allocate(weight.n, weight.k, weight.bits == 4 ? Storage::kI4 : Storage::kI8, &weight);
   if (out.group_ > 0) {
@@ -164,57 +187,84 @@ core::Result<PackedMatrix> PackedMatrix::Pack(const tensor::QuantizedTensor& wei
     std::copy(weight.scales.begin(), weight.scales.end(), out.scales_.begin());
     std::fill(out.offsets_.begin(), out.offsets_.end(), 0);
   }
-  std::mutex mutex;
-  std::optional<core::Error> failed;
-  const auto pack = [&](int64_t first, int64_t rows, std::byte* block) {
-    std::vector<int8_t> codes(static_cast<size_t>(rows * out.k_));
-    const core::Status status = read(first, codes);
-    if (!status.ok()) {
-      const std::lock_guard lock(mutex);
-      if (!failed) failed = status.error();
-      return;
-    }
-    if (out.storage_ == Storage::kI4) return PackNibbles(codes.data(), rows, out.k_, block);
-    PackBlock<int8_t>(reinterpret_cast<const std::byte*>(codes.data()), rows, out.k_,
-                      LayoutOf(out.storage_).unit, block);
-    if (!out.offsets_.empty()) out.SumCodes(codes.data(), first, rows);
-  };
-  out.PackPanels(pack, pool);
-  if (failed) return std::move(*failed);
+  OCTAVO_RETURN_IF_ERROR(out.PackCodes(rows, pool));
   return out;
 }
 
-void PackedMatrix::PackPanels(core::FunctionRef<void(int64_t, int64_t, std::byte*)> pack,
-                              core::ThreadPool& pool) {
-  const auto unit_bytes = static_cast<size_t>(kBlockFeatures * LayoutOf(storage_).unit_bytes);
-  const int64_t units = block_bytes() / static_cast<int64_t>(unit_bytes);
-  pool.ParallelFor(blocks(), 1, [&](int64_t begin, int64_t end) {
-    // A block by itself stays in the first-level cache while its rows are interleaved.
-    std::vector<std::byte> one(static_cast<size_t>(block_bytes()));
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t first = b * kBlockFeatures;
-      const int64_t rows = std::min(kBlockFeatures, n_ - first);
-      if (rows < kBlockFeatures) std::fill(one.begin(), one.end(), std::byte{0});
-      pack(first, rows, one.data());
-      const int64_t panel = b / kPanelBlocks;
-      const auto step = static_cast<size_t>(panel_blocks(panel)) * unit_bytes;
-      std::byte* to = data_.get() + panel * kPanelBlocks * block_bytes() +
-                      static_cast<size_t>(b % kPanelBlocks) * unit_bytes;
-      const std::byte* from = one.data();
-      for (int64_t u = 0; u < units; ++u, from += unit_bytes, to += step)
-        std::memcpy(to, from, unit_bytes);
+core::Status PackedMatrix::PackCodes(const StoredRows& rows, core::ThreadPool& pool) {
+  const bool nibbles = storage_ == Storage::kI4;
+  const int64_t unit_bytes = nibbles ? k_ / 2 : k_;  // of a row as the kernels read it
+  const auto pack = [&](int64_t first, core::ByteSpan bytes, std::byte* panel) -> core::Status {
+    const int64_t count = static_cast<int64_t>(bytes.size()) / rows.row_bytes;
+    const std::byte* units = bytes.data();
+    std::vector<std::byte> made;
+    if (rows.decode || nibbles) {
+      made.resize(static_cast<size_t>(count * unit_bytes));
+      units = made.data();
+      std::vector<int8_t> row(static_cast<size_t>(k_));
+      for (int64_t r = 0; r < count; ++r) {
+        const core::ByteSpan stored = bytes.subspan(static_cast<size_t>(r * rows.row_bytes),
+                                                    static_cast<size_t>(rows.row_bytes));
+        if (rows.decode) {
+          OCTAVO_RETURN_IF_ERROR((*rows.decode)(first + r, stored, row));
+        } else {
+          std::memcpy(row.data(), stored.data(), row.size());
+        }
+        std::byte* to = made.data() + r * unit_bytes;
+        if (nibbles) {
+          PackNibbles(row, to);
+        } else {
+          std::memcpy(to, row.data(), row.size());
+        }
+      }
     }
-  });
+    std::array<int32_t, kPanelFeatures> sums{};
+    const auto add = [&](int64_t row, core::ByteSpan codes) {
+      if (!nibbles) sums[static_cast<size_t>(row)] += SumOf(codes);
+    };
+    const int64_t features = panel_blocks(first / kPanelFeatures) * kBlockFeatures;
+    Interleave<uint32_t>(units, count, unit_bytes, features, panel, add);
+    for (int64_t r = 0; r < count && !offsets_.empty(); ++r) {
+      // Within an int32 for every K that is multiplied in integers.
+      offsets_[static_cast<size_t>(first + r)] =
+          static_cast<int32_t>(static_cast<uint32_t>(sums[static_cast<size_t>(r)]) * 128U);
+    }
+    return {};
+  };
+  return PackPanels(rows, pack, pool);
 }
 
-void PackedMatrix::SumCodes(const int8_t* codes, int64_t row, int64_t rows) {
-  for (int64_t r = 0; r < rows; ++r, codes += k_) {
-    // Within an int32 for every K that is multiplied in integers.
-    int32_t sum = 0;
-    for (int64_t i = 0; i < k_; ++i) sum += codes[i];
-    offsets_[static_cast<size_t>(row + r)] =
-        static_cast<int32_t>(static_cast<uint32_t>(sum) * 128U);
+core::Status PackedMatrix::PackPanels(
+    const StoredRows& rows,
+    core::FunctionRef<core::Status(int64_t, core::ByteSpan, std::byte*)> pack,
+    core::ThreadPool& pool) {
+  const auto row_bytes = static_cast<size_t>(rows.row_bytes);
+  std::mutex mutex;
+  core::Status failed;
+  for (int64_t first = 0; first < n_;) {
+    OCTAVO_TRY(const core::ByteSpan bytes, rows.next());
+    const auto count = static_cast<int64_t>(bytes.size() / row_bytes);
+    OCTAVO_CHECK(count > 0 && first + count <= n_ && bytes.size() % row_bytes == 0);
+    OCTAVO_CHECK(first + count == n_ || count % kPanelFeatures == 0);
+    const int64_t panels = (count + kPanelFeatures - 1) / kPanelFeatures;
+    pool.ParallelFor(panels, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t row = p * kPanelFeatures;
+        const core::ByteSpan of_panel =
+            bytes.subspan(static_cast<size_t>(row) * row_bytes,
+                          static_cast<size_t>(std::min(kPanelFeatures, count - row)) * row_bytes);
+        const int64_t at = first / kPanelFeatures + p;
+        core::Status status =
+            pack(first + row, of_panel, data_.get() + at * kPanelBlocks * block_bytes());
+        if (status.ok()) continue;
+        const std::lock_guard lock(mutex);
+        failed = std::move(status);
+      }
+    });
+    if (!failed.ok()) return failed;
+    first += count;
   }
+  return {};
 }
 
 void PackedMatrix::PackGroupScales(const tensor::QuantizedTensor& weight) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "core/bytes.h"
@@ -25,11 +26,24 @@ class PackedMatrix {
   // 8-bit codes with one scale per output feature or in groups, or 4-bit codes in groups; groups
   // are what CanPack allows.
   static PackedMatrix Pack(const tensor::QuantizedTensor& weight, core::ThreadPool& pool);
-  // The same with the codes brought by read(first row, [rows, K] codes), a few rows at a time and
-  // from many threads at once; one of its errors is returned. `weight` has no codes.
-  using ReadRows = core::FunctionRef<core::Status(int64_t, std::span<int8_t>)>;
-  static core::Result<PackedMatrix> Pack(const tensor::QuantizedTensor& weight, ReadRows read,
+
+  // (row, its bytes, codes [K])
+  using DecodeRow = core::FunctionRef<core::Status(int64_t, core::ByteSpan, std::span<int8_t>)>;
+  // The rows of a matrix as a file stores them, from front to back.
+  struct StoredRows {
+    int64_t row_bytes = 0;
+    // The bytes of the next rows, valid until the next call: all that are left or whole panels (a
+    // multiple of kPanelFeatures rows). For one thread.
+    core::FunctionRef<core::Result<core::ByteSpan>()> next;
+    // Makes codes of them, called from many threads at once; none where the bytes are the codes.
+    std::optional<DecodeRow> decode = {};
+  };
+  // The same from a file. Only the type and the shape of the floats are looked at, and everything
+  // but the codes of the quantized weight. An error of `rows` is returned, of many one.
+  static core::Result<PackedMatrix> Pack(const tensor::TensorView& weight, const StoredRows& rows,
                                          core::ThreadPool& pool);
+  static core::Result<PackedMatrix> Pack(const tensor::QuantizedTensor& weight,
+                                         const StoredRows& rows, core::ThreadPool& pool);
   // Groups of 8-bit codes are multiples of 4 inputs, those of 4-bit codes of 16; one scale for all
   // K inputs of 4-bit codes is one group.
   static bool CanPack(int bits, int64_t group_size, int64_t k);
@@ -76,11 +90,12 @@ class PackedMatrix {
   // For the weights and the scales that come with them. `weight`: nullptr for floats.
   void Allocate(int64_t n, int64_t k, Storage storage, const tensor::QuantizedTensor* weight);
   void PackGroupScales(const tensor::QuantizedTensor& weight);
-  // Lays out all panels: pack(first row, rows, block) interleaves the rows of one block into memory
-  // that is zero, from many threads at once.
-  void PackPanels(core::FunctionRef<void(int64_t, int64_t, std::byte*)> pack,
-                  core::ThreadPool& pool);
-  void SumCodes(const int8_t* codes, int64_t row, int64_t rows);
+  // Lays out all panels: pack(first row, bytes of the panel's rows, panel), from many threads at
+  // once, into memory that is zero.
+  core::Status PackPanels(const StoredRows& rows,
+                          core::FunctionRef<core::Status(int64_t, core::ByteSpan, std::byte*)> pack,
+                          core::ThreadPool& pool);
+  core::Status PackCodes(const StoredRows& rows, core::ThreadPool& pool);
   // Where the scale of a feature's group lies.
   int64_t GroupScaleAt(int64_t row, int64_t group) const;
   float ScaleOf(int64_t row, int64_t input) const;

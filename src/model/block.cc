@@ -15,7 +15,7 @@ int64_t BlockWeights::resident_bytes() const {
   return bytes;
 }
 
-core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
+core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
                                      const format::QuantizationConfig& quantization,
                                      const ModelConfig& config, int64_t layer,
                                      core::ThreadPool& pool) {
@@ -24,10 +24,10 @@ core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
   const int64_t q_size = config.heads * config.head_dim;
   const int64_t kv_size = config.kv_heads * config.head_dim;
   const auto linear = [&](const char* name, int64_t n, int64_t k, bool bias) {
-    return Linear::Load(folder, quantization, prefix + name, n, k, bias, pool);
+    return Linear::Load(reader, quantization, prefix + name, n, k, bias, pool);
   };
   const auto norm = [&](const char* name, int64_t n) {
-    return LoadFloats(folder, prefix + name, n, n);
+    return LoadFloats(reader.folder(), prefix + name, n, n);
   };
 
   BlockWeights out;

@@ -47,7 +47,7 @@ struct BlockScratch {
   ProjectionScratch projection;
 };
 
-core::Result<BlockWeights> LoadBlock(const format::ModelFolder& folder,
+core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
                                      const format::QuantizationConfig& quantization,
                                      const ModelConfig& config, int64_t layer,
                                      core::ThreadPool& pool);

@@ -38,6 +38,24 @@ core::Status CheckRunnable(const std::string& module, const tensor::Scheme& sche
   return {};
 }
 
+// pack(rows) with the rows of a matrix as `reader` brings them, some for each thread of the pool.
+template <typename Pack>
+core::Result<kernels::PackedMatrix> PackStored(
+    format::WeightReader& reader, const tensor::TensorView& matrix,
+    const std::optional<kernels::PackedMatrix::DecodeRow>& decode, const Pack& pack,
+    core::ThreadPool& pool) {
+  // More threads than that pack faster than disks read.
+  constexpr int kThreads = 8;
+  const int64_t row_bytes = static_cast<int64_t>(matrix.bytes.size()) / matrix.shape[0];
+  const int64_t rows = kernels::kPanelFeatures * std::min(pool.size(), kThreads);
+  OCTAVO_RETURN_IF_ERROR(reader.Begin(matrix, static_cast<size_t>(rows * row_bytes)));
+  const auto next = [&] { return reader.Next(); };
+  OCTAVO_TRY(kernels::PackedMatrix packed,
+             pack(kernels::PackedMatrix::StoredRows{row_bytes, next, decode}));
+  reader.End();
+  return packed;
+}
+
 }  // namespace
 
 core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folder,
@@ -46,6 +64,15 @@ core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folde
   OCTAVO_TRY(tensor::TensorView view, folder.GetTensor(name));
   if (!tensor::IsFloat(view.dtype) || view.shape != shape) return WrongShape(name, view, shape);
   return view;
+}
+
+core::Result<kernels::PackedMatrix> LoadFloatMatrix(format::WeightReader& reader,
+                                                    const tensor::TensorView& weight,
+                                                    core::ThreadPool& pool) {
+  const auto pack = [&](const kernels::PackedMatrix::StoredRows& rows) {
+    return kernels::PackedMatrix::Pack(weight, rows, pool);
+  };
+  return PackStored(reader, weight, std::nullopt, pack, pool);
 }
 
 core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
@@ -90,10 +117,11 @@ core::Result<Linear> Linear::Pack(std::string module, const tensor::QuantizedTen
   return out;
 }
 
-core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
+core::Result<Linear> Linear::Load(format::WeightReader& reader,
                                   const format::QuantizationConfig& quantization,
                                   const std::string& module, int64_t n, int64_t k, bool bias,
                                   core::ThreadPool& pool) {
+  const format::ModelFolder& folder = reader.folder();
   Linear out(module);
   const auto scheme = quantization.SchemeOf(module);
   if (scheme) {
@@ -109,18 +137,19 @@ core::Result<Linear> Linear::Load(const format::ModelFolder& folder,
     out.scheme_ = *scheme;
     out.input_scale_ = weight.input_scale.value_or(0.0F);
     out.stored_ = scheme->weight_bits == 4 ? "I4" : "I8";
-    stored.ReadAhead();
-    const auto read = [&](int64_t first, std::span<int8_t> codes) {
-      return stored.Read(first, codes);
+    const auto decode = [&](int64_t row, core::ByteSpan bytes, std::span<int8_t> codes) {
+      return stored.Decode(row, bytes, codes);
     };
-    OCTAVO_TRY(out.weight_, kernels::PackedMatrix::Pack(weight, read, pool));
-    stored.DropPages();
+    std::optional<kernels::PackedMatrix::DecodeRow> by;
+    if (!stored.plain()) by = decode;
+    const auto pack = [&](const kernels::PackedMatrix::StoredRows& rows) {
+      return kernels::PackedMatrix::Pack(weight, rows, pool);
+    };
+    OCTAVO_TRY(out.weight_, PackStored(reader, stored.stored(), by, pack, pool));
   } else {
     OCTAVO_TRY(const tensor::TensorView view, GetFloatTensor(folder, module + ".weight", {n, k}));
     out.stored_ = tensor::DTypeName(view.dtype);
-    folder.ReadAhead(view);
-    out.weight_ = kernels::PackedMatrix::Pack(view, pool);
-    folder.DropPages(view);
+    OCTAVO_TRY(out.weight_, LoadFloatMatrix(reader, view, pool));
   }
   if (bias) {
     OCTAVO_TRY(const std::vector<float> floats, LoadFloats(folder, module + ".bias", n, n));

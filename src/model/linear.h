@@ -13,6 +13,7 @@
 #include "core/thread_pool.h"
 #include "format/compressed_tensors.h"
 #include "format/model_folder.h"
+#include "format/weight_reader.h"
 #include "kernels/hadamard.h"
 #include "kernels/matmul.h"
 
@@ -27,6 +28,10 @@ enum class Compute : uint8_t { kF32, kBF16 };
 core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folder,
                                                 const std::string& name,
                                                 const tensor::Shape& shape);
+// A matrix of floats of that shape, packed.
+core::Result<kernels::PackedMatrix> LoadFloatMatrix(format::WeightReader& reader,
+                                                    const tensor::TensorView& weight,
+                                                    core::ThreadPool& pool);
 // A vector of `count` floats as f32, padded with zeros to `padded`.
 core::Result<std::vector<float>> LoadFloats(const format::ModelFolder& folder,
                                             const std::string& name, int64_t count, int64_t padded);
@@ -44,7 +49,7 @@ class Linear {
   Linear() = default;
   // Packs module MODULE of the folder, as its quantization_config says, checking shape [n, k] and
   // that a bias is there exactly when `bias`.
-  static core::Result<Linear> Load(const format::ModelFolder& folder,
+  static core::Result<Linear> Load(format::WeightReader& reader,
                                    const format::QuantizationConfig& quantization,
                                    const std::string& module, int64_t n, int64_t k, bool bias,
                                    core::ThreadPool& pool);

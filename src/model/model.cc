@@ -46,21 +46,21 @@ core::Result<std::unique_ptr<Model>> Model::Load(const format::ModelFolder& fold
         new State{config, options.compute, pool, {}, {}, {}, {}, {}, {}, {}, {}});
     const int64_t v = config.vocab_size;
     const int64_t hidden = config.hidden_size;
+    format::WeightReader reader(folder, format::WeightReader::WayToKeep(folder));
     for (int64_t i = 0; i < config.layers; ++i) {
-      OCTAVO_TRY(auto block, LoadBlock(folder, quantization, config, i, pool));
+      OCTAVO_TRY(auto block, LoadBlock(reader, quantization, config, i, pool));
       state->blocks.push_back(std::move(block));
     }
     OCTAVO_TRY(state->final_norm, LoadFloats(folder, "model.norm.weight", hidden, hidden));
     if (config.tied_embeddings) {
       OCTAVO_TRY(state->lm_head,
-                 Linear::Load(folder, quantization, kEmbedding, v, hidden, false, pool));
+                 Linear::Load(reader, quantization, kEmbedding, v, hidden, false, pool));
     } else {
       OCTAVO_TRY(const auto view,
                  GetFloatTensor(folder, std::string(kEmbedding) + ".weight", {v, hidden}));
-      state->embedding = kernels::PackedMatrix::Pack(view, pool);
-      folder.DropPages(view);
+      OCTAVO_TRY(state->embedding, LoadFloatMatrix(reader, view, pool));
       OCTAVO_TRY(state->lm_head,
-                 Linear::Load(folder, quantization, "lm_head", v, hidden, false, pool));
+                 Linear::Load(reader, quantization, "lm_head", v, hidden, false, pool));
     }
     state->rope_frequencies = RopeFrequencies(config);
     std::unique_ptr<Model> model(new Model(std::move(state)));
