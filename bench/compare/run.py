@@ -62,7 +62,9 @@ def commit():
     def git(*words):
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
 
-    return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    # A section that was just written changes nothing that is measured.
+    changed = git("status", "--porcelain", "--untracked-files=no", ":!bench/baselines")
+    return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
 
 
 def versions(llama, vllm):
