@@ -16,6 +16,11 @@ const StorageLayout& LayoutOf(Storage storage) {
   return kStorageLayouts[static_cast<int>(storage)];
 }
 
+tensor::DType FloatOf(Storage storage) {
+  if (storage == Storage::kF32) return tensor::DType::kF32;
+  return storage == Storage::kF16 ? tensor::DType::kF16 : tensor::DType::kBF16;
+}
+
 Storage StorageOf(tensor::DType dtype) {
   switch (dtype) {
     case tensor::DType::kF32:
@@ -296,35 +301,44 @@ void PackedMatrix::UnpackRow(int64_t row, std::span<float> out) const {
   OCTAVO_CHECK(row >= 0 && row < n_ && static_cast<int64_t>(out.size()) == k_);
   const StorageLayout& layout = LayoutOf(storage_);
   const int64_t at = row / kPanelFeatures;
-  const std::byte* base = panel(at) + row % kPanelFeatures * layout.unit_bytes;
+  const std::byte* from = panel(at) + row % kPanelFeatures * layout.unit_bytes;
   const int64_t step = panel_blocks(at) * kBlockFeatures * layout.unit_bytes;
-  for (int64_t i = 0; i < k_; ++i) {
-    const std::byte* unit = base + i / layout.unit * step;
-    const int64_t inside = i % layout.unit;
-    float value = 0;
-    uint16_t half = 0;
+  const auto unit_bytes = static_cast<size_t>(layout.unit_bytes);
+  std::array<std::byte, 512> units;  // of the row, side by side
+  const int64_t most = static_cast<int64_t>(units.size() / unit_bytes) * layout.unit;
+  for (int64_t first = 0; first < k_; first += most) {
+    const int64_t count = std::min(most, k_ - first);
+    std::byte* to = units.data();
+    for (int64_t i = 0; i < count; i += layout.unit, from += step, to += unit_bytes)
+      std::memcpy(to, from, unit_bytes);
+    const std::span<float> part =
+        out.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     switch (storage_) {
       case Storage::kF32:
-        std::memcpy(&value, unit, sizeof(value));
-        break;
       case Storage::kF16:
-        std::memcpy(&half, unit, sizeof(half));
-        value = tensor::F16ToFloat(half);
-        break;
-      case Storage::kBF16:
-        std::memcpy(&half, unit + 2 * inside, sizeof(half));
-        value = tensor::BF16ToFloat(half);
-        break;
-      case Storage::kI8:
-        value = static_cast<float>(static_cast<int8_t>(unit[inside])) * ScaleOf(row, i);
-        break;
-      case Storage::kI4: {
-        const auto both = static_cast<int>(unit[inside % 4]);
-        value = static_cast<float>((inside < 4 ? both & 15 : both >> 4) - 8) * ScaleOf(row, i);
+      case Storage::kBF16: {
+        const tensor::DType dtype = FloatOf(storage_);
+        const size_t bytes = part.size() * tensor::DTypeSize(dtype);
+        tensor::ConvertToFloat(dtype, core::ByteSpan(units).first(bytes), part);
         break;
       }
+      case Storage::kI8:
+        for (size_t i = 0; i < part.size(); ++i)
+          part[i] = static_cast<float>(static_cast<int8_t>(units[i]));
+        break;
+      case Storage::kI4:
+        for (size_t i = 0; i < part.size(); ++i) {
+          const auto both = static_cast<int>(units[i / 8 * 4 + i % 4]);
+          part[i] = static_cast<float>((i % 8 < 4 ? both & 15 : both >> 4) - 8);
+        }
+        break;
     }
-    out[static_cast<size_t>(i)] = value;
+  }
+  if (storage_ != Storage::kI8 && storage_ != Storage::kI4) return;
+  const int64_t group = group_ == 0 ? k_ : group_;
+  for (int64_t first = 0; first < k_; first += group) {
+    const float scale = ScaleOf(row, first);
+    for (float& x : out.subspan(static_cast<size_t>(first), static_cast<size_t>(group))) x *= scale;
   }
 }
 
