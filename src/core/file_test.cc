@@ -56,6 +56,17 @@ TEST(File, MapShowsTheBytesAndSurvivesReplacement) {
   EXPECT_EQ(AsText(moved.bytes()), content);
 }
 
+TEST(File, MapTellsWhatTheCacheHolds) {
+  const TempFolder folder;
+  ASSERT_TRUE(WriteFileAtomic(folder / "f", std::string(100'000, 'c')).ok());
+  const MappedFile file = MappedFile::Open(folder / "f").value();
+  EXPECT_LE(file.CachedBytes(), 100'000U);
+  uint64_t sum = 0;
+  for (const std::byte byte : file.bytes()) sum += static_cast<uint64_t>(byte);
+  EXPECT_GT(sum, 0U);
+  EXPECT_EQ(file.CachedBytes(), 100'000U);
+}
+
 TEST(File, MapOfWhatIsNoFileIsAnError) {
   const TempFolder folder;
   ASSERT_TRUE(WriteFileAtomic(folder / "empty", "").ok());

@@ -34,15 +34,16 @@ Storage StorageOf(tensor::DType dtype) {
   }
 }
 
-// Lays rows of units out as a panel of `features` features does: the first units of all rows, the
-// second ones, and so on. Rows lie `stride` bytes apart and end `tail` bytes behind their last
-// whole unit; what is missing of features and inputs is left as it is. Goes through the inputs in
-// pieces whose part of the panel stays in the first-level cache; seen(row, bytes of a piece) may
-// look at them while they are there.
+// So many bytes of each row go into a panel at a time: their part of the panel stays in the
+// first-level cache.
+constexpr int64_t kPieceBytes = 256;
+
+// Lays rows of `stride` bytes out as a panel of `features` features does: the first units of all
+// rows, the second ones, and so on; what is missing of features and of a row's last unit is left as
+// it is. seen(row, its next kPieceBytes) may look at them while they are in the cache.
 template <typename Unit, typename Seen>
 void Interleave(const std::byte* rows, int64_t count, int64_t stride, int64_t features,
                 std::byte* panel, const Seen& seen) {
-  constexpr int64_t kPieceBytes = 256;
   constexpr int64_t kUnits = kPieceBytes / sizeof(Unit);
   const auto step = static_cast<size_t>(features) * sizeof(Unit);
   for (int64_t at = 0; at < stride; at += kPieceBytes) {
@@ -77,8 +78,8 @@ void PackNibbles(std::span<const int8_t> codes, std::byte* words) {
   }
 }
 
-// Within an int16 for the 256 bytes of a piece, less one code at a time: -128 is 256 times in
-// -32768.
+// Of at most a piece: an int16, which holds it, is added twice as fast as an int32.
+static_assert(kPieceBytes * 128 <= 32768);
 int32_t SumOf(core::ByteSpan codes) {
   int16_t sum = 0;
   for (const std::byte code : codes) sum = static_cast<int16_t>(sum + static_cast<int8_t>(code));
@@ -206,26 +207,24 @@ core::Status PackedMatrix::PackCodes(const StoredRows& rows, core::ThreadPool& p
     if (rows.decode || nibbles) {
       made.resize(static_cast<size_t>(count * unit_bytes));
       units = made.data();
-      std::vector<int8_t> row(static_cast<size_t>(k_));
+      std::vector<int8_t> row(static_cast<size_t>(nibbles ? k_ : 0));
       for (int64_t r = 0; r < count; ++r) {
         const core::ByteSpan stored = bytes.subspan(static_cast<size_t>(r * rows.row_bytes),
                                                     static_cast<size_t>(rows.row_bytes));
-        if (rows.decode) {
-          OCTAVO_RETURN_IF_ERROR((*rows.decode)(first + r, stored, row));
-        } else {
-          std::memcpy(row.data(), stored.data(), row.size());
-        }
         std::byte* to = made.data() + r * unit_bytes;
-        if (nibbles) {
-          PackNibbles(row, to);
+        const std::span<int8_t> codes(nibbles ? row.data() : reinterpret_cast<int8_t*>(to),
+                                      static_cast<size_t>(k_));
+        if (rows.decode) {
+          OCTAVO_RETURN_IF_ERROR((*rows.decode)(first + r, stored, codes));
         } else {
-          std::memcpy(to, row.data(), row.size());
+          std::memcpy(codes.data(), stored.data(), codes.size());
         }
+        if (nibbles) PackNibbles(codes, to);
       }
     }
     std::array<int32_t, kPanelFeatures> sums{};
     const auto add = [&](int64_t row, core::ByteSpan codes) {
-      if (!nibbles) sums[static_cast<size_t>(row)] += SumOf(codes);
+      if (!offsets_.empty()) sums[static_cast<size_t>(row)] += SumOf(codes);
     };
     const int64_t features = panel_blocks(first / kPanelFeatures) * kBlockFeatures;
     Interleave<uint32_t>(units, count, unit_bytes, features, panel, add);

@@ -28,7 +28,7 @@ enum class Compute : uint8_t { kF32, kBF16 };
 core::Result<tensor::TensorView> GetFloatTensor(const format::ModelFolder& folder,
                                                 const std::string& name,
                                                 const tensor::Shape& shape);
-// A matrix of floats of that shape, packed.
+// A matrix of floats of the reader's folder, packed.
 core::Result<kernels::PackedMatrix> LoadFloatMatrix(format::WeightReader& reader,
                                                     const tensor::TensorView& weight,
                                                     core::ThreadPool& pool);
