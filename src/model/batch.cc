@@ -48,11 +48,18 @@ void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_fre
     }
   }
   partial_floats_ = partials > 0 ? partial_buffer_.Reserve(partials) : nullptr;
-  // The later a tile, the more it reads: those come first, so that what threads still do at the end
-  // of a loop is short.
-  for (auto tile = tiles_.rbegin(); tile != tiles_.rend(); ++tile) {
-    if (tile->partitions == 0) tasks_.push_back({&*tile, -1});
-    for (int64_t p = 0; p < tile->partitions; ++p) tasks_.push_back({&*tile, p});
+  // Each thread begins with the rows that it has projected. The later a tile, the more it reads:
+  // of a thread's those come first, so that what threads still do at the end of a loop is short.
+  const auto owner = [&](const BatchTile& tile) { return tile.row * pool.size() / rows_; };
+  for (auto begin = tiles_.begin(); begin != tiles_.end();) {
+    const auto end = std::find_if(begin, tiles_.end(), [&](const BatchTile& tile) {
+      return owner(tile) != owner(*begin);
+    });
+    for (auto tile = end; tile-- != begin;) {
+      if (tile->partitions == 0) tasks_.push_back({&*tile, -1});
+      for (int64_t p = 0; p < tile->partitions; ++p) tasks_.push_back({&*tile, p});
+    }
+    begin = end;
   }
   pool.ParallelFor(static_cast<int64_t>(tiles_.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {

@@ -131,6 +131,23 @@ inline void SplitShorts(const int16_t* from, char* high, char* low) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(high),
                    _mm256_cvtepi16_epi8(_mm256_srli_epi16(all, 8)));
 }
+// The bytes of 64 codes of weights, quads of positions in the order that is fast.
+inline void StoreBytes(const Vec (&codes)[kScoreVecs], char* high, char* low) {
+  const auto shorts = [](Vec a, Vec b) {
+    return _mm512_packs_epi32(_mm512_cvtps_epi32(a.v), _mm512_cvtps_epi32(b.v));
+  };
+  const __m512i first = shorts(codes[0], codes[1]);
+  const __m512i second = shorts(codes[2], codes[3]);
+  const __m512i byte = _mm512_set1_epi16(255);
+  _mm512_storeu_si512(low, _mm512_packus_epi16(_mm512_and_si512(first, byte),
+                                               _mm512_and_si512(second, byte)));
+  _mm512_storeu_si512(
+      high, _mm512_packs_epi16(_mm512_srai_epi16(first, 8), _mm512_srai_epi16(second, 8)));
+}
+// Where StoreBytes puts quad i.
+constexpr int64_t PlaceOfWeights(int64_t i) {
+  return i % 4 * 4 + i / 4;
+}
 inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
   return _mm512_add_epi32(_mm512_slli_epi32(LoadInts(high), 8), LoadInts(low));
 }

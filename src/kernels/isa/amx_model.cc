@@ -159,6 +159,14 @@ inline void SplitShorts(const int16_t* from, char* high, char* low) {
     low[i] = static_cast<char>(from[i] & 255);
   }
 }
+inline void StoreBytes(const Vec (&codes)[kScoreVecs], char* high, char* low) {
+  int16_t shorts[kKvPositions];
+  for (int j = 0; j < kScoreVecs; ++j) StoreShorts(shorts + 16 * j, codes[j]);
+  for (int j = 0; j < kScoreVecs; ++j) SplitShorts(shorts + 16 * j, high + 16 * j, low + 16 * j);
+}
+constexpr int64_t PlaceOfWeights(int64_t i) {
+  return i;
+}
 inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
   int32_t sums[16];
   for (int i = 0; i < 16; ++i) {
