@@ -84,7 +84,7 @@ inline constexpr int64_t kPartialTail = 16;
 inline constexpr int64_t kAttentionPlanes =
     2 * (kAttentionQueries + 2 * kKvPositions) * kMaxHeadDim;
 inline constexpr int64_t kAttentionScratch =
-    kAttentionQueries * (3 * kMaxHeadDim + 16) + 16 * kKvPositions + kAttentionPlanes / 4;
+    kAttentionQueries * (3 * kMaxHeadDim + 16) + 32 * kKvPositions + kAttentionPlanes / 4;
 
 // Attention of `rows` consecutive positions of one sequence, for the `heads` query heads that share
 // one KV head. Softmax runs online over KV blocks (Milakov, Gimelshein 2018; Dao 2022), always cut

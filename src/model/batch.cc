@@ -52,9 +52,8 @@ void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_fre
   // of a thread's those come first, so that what threads still do at the end of a loop is short.
   const auto owner = [&](const BatchTile& tile) { return tile.row * pool.size() / rows_; };
   for (auto begin = tiles_.begin(); begin != tiles_.end();) {
-    const auto end = std::find_if(begin, tiles_.end(), [&](const BatchTile& tile) {
-      return owner(tile) != owner(*begin);
-    });
+    const auto end = std::find_if(
+        begin, tiles_.end(), [&](const BatchTile& tile) { return owner(tile) != owner(*begin); });
     for (auto tile = end; tile-- != begin;) {
       if (tile->partitions == 0) tasks_.push_back({&*tile, -1});
       for (int64_t p = 0; p < tile->partitions; ++p) tasks_.push_back({&*tile, p});

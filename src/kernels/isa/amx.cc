@@ -139,8 +139,8 @@ inline void StoreBytes(const Vec (&codes)[kScoreVecs], char* high, char* low) {
   const __m512i first = shorts(codes[0], codes[1]);
   const __m512i second = shorts(codes[2], codes[3]);
   const __m512i byte = _mm512_set1_epi16(255);
-  _mm512_storeu_si512(low, _mm512_packus_epi16(_mm512_and_si512(first, byte),
-                                               _mm512_and_si512(second, byte)));
+  _mm512_storeu_si512(
+      low, _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte)));
   _mm512_storeu_si512(
       high, _mm512_packs_epi16(_mm512_srai_epi16(first, 8), _mm512_srai_epi16(second, 8)));
 }
