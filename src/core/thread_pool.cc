@@ -32,16 +32,44 @@ int64_t GrainsPerPiece(int64_t grains, int threads) {
   return std::max<int64_t>(1, grains / (int64_t{32} * threads));
 }
 
+// Memory that a thread asks for while it waits, from front to back.
+class Asker {
+ public:
+  void Set(const ThreadPool::Upcoming& memory) {
+    if (memory.first.data() == memory_.first.data()) return;
+    memory_ = memory;
+    asked_ = 0;
+  }
+  // Some lines more. False when all have been asked for.
+  bool Ask() {
+    const size_t end = std::max(memory_.first.size(), memory_.second.size());
+    if (asked_ >= end) return false;
+    for (int i = 0; i < 2; ++i, asked_ += kLine) {
+      if (asked_ < memory_.first.size())
+        __builtin_prefetch(&memory_.first[asked_], 0, kSecondLevel);
+      if (asked_ < memory_.second.size())
+        __builtin_prefetch(&memory_.second[asked_], 0, kSecondLevel);
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kLine = 64;
+  static constexpr int kSecondLevel = 2;
+  ThreadPool::Upcoming memory_;
+  size_t asked_ = 0;
+};
+
 // Waits until done(value of `word`), first spinning, then parked. Whoever changes `word` so that it
 // may become true must notify. Returns the value.
 template <typename Done>
-uint32_t SpinThenPark(const std::atomic<uint32_t>& word, const Done& done) {
+uint32_t SpinThenPark(const std::atomic<uint32_t>& word, Asker& asker, const Done& done) {
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 32; ++i) {
       const uint32_t value = word.load();
       if (done(value)) return value;
-      Pause();
+      if (!asker.Ask()) Pause();
     }
   } while (std::chrono::steady_clock::now() < deadline);
   for (;;) {
@@ -74,7 +102,9 @@ struct ThreadPool::State {
   int64_t count = 0;
   int64_t piece_items = 0;
   const FunctionRef<void(int64_t, int64_t)>* body = nullptr;
-  std::vector<Share> shares;  // of each thread; the caller's is the first
+  std::vector<Share> shares;       // of each thread; the caller's is the first
+  std::vector<Upcoming> upcoming;  // the same
+  Asker asker;                     // the caller's
 
   // First a thread's own pieces, then what others have left.
   void TakePieces(size_t self) {
@@ -91,11 +121,16 @@ struct ThreadPool::State {
 
   void Work(size_t self) {
     uint32_t seen = 0;
+    Asker mine;
     for (;;) {
-      seen = SpinThenPark(gate, [&](uint32_t value) { return value % 2 == 1 && value != seen; });
+      seen =
+          SpinThenPark(gate, mine, [&](uint32_t value) { return value % 2 == 1 && value != seen; });
       if (seen == kStop) return;
       inside.fetch_add(1);
-      if (gate.load() == seen) TakePieces(self);
+      if (gate.load() == seen) {
+        TakePieces(self);
+        mine.Set(upcoming[self]);
+      }
       if (inside.fetch_sub(1) == 1) inside.notify_one();
     }
   }
@@ -113,13 +148,15 @@ struct ThreadPool::State {
     gate.notify_all();
     TakePieces(0);
     gate.store(open + 1);
-    SpinThenPark(inside, [](uint32_t value) { return value == 0; });
+    asker.Set(upcoming[0]);
+    SpinThenPark(inside, asker, [](uint32_t value) { return value == 0; });
   }
 };
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   const int wanted = threads > 0 ? threads : AvailableCores();
   state_->shares = std::vector<State::Share>(static_cast<size_t>(wanted));
+  state_->upcoming.resize(static_cast<size_t>(wanted));
   try {
     for (int i = 1; i < wanted; ++i) {
       state_->workers.emplace_back(
@@ -157,6 +194,16 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain,
   state_->body = &body;
   state_->RunLoop((grains - 1) / grains_per_piece + 1);
   state_->busy.store(false);
+}
+
+void ThreadPool::ReadNext(FunctionRef<Upcoming(int)> upcoming) {
+  for (int t = 0; t < size(); ++t) state_->upcoming[static_cast<size_t>(t)] = upcoming(t);
+}
+
+int64_t ThreadPool::FirstItem(int64_t count, int thread) const {
+  const int64_t per_piece = GrainsPerPiece(count, size());
+  const int64_t pieces = (count - 1) / per_piece + 1;
+  return pieces * thread / size() * per_piece;
 }
 
 bool ThreadPool::NextIsOwn(int64_t count, int64_t i) const {

@@ -73,11 +73,33 @@ TEST(ThreadPool, TheNextItemIsOwnButAtTheEndOfAShare) {
       if (begun.fetch_add(1) < 2 && begin > 0) second_share.store(begin);
       while (begun.load() < 2) std::this_thread::yield();
     });
-    ASSERT_GT(second_share.load(), 0) << count;
+    ASSERT_EQ(second_share.load(), pool.FirstItem(count, 1)) << count;
+    ASSERT_EQ(pool.FirstItem(count, 0), 0) << count;
     for (int64_t i = 0; i < count; ++i)
       ASSERT_EQ(pool.NextIsOwn(count, i), i + 1 != second_share.load() && i + 1 != count)
           << i << " of " << count;
   }
+}
+
+// What is asked for changes between loops, while workers still wait from the one before.
+TEST(ThreadPool, WhatIsReadNextChangesNothing) {
+  ThreadPool pool(4);
+  const std::vector<std::byte> memory(5000);
+  const ByteSpan all = memory;
+  std::set<int> asked;
+  for (size_t round = 0; round < 2000; ++round) {
+    pool.ReadNext([&](int thread) -> ThreadPool::Upcoming {
+      asked.insert(thread);
+      if (round % 3 == 0) return {};
+      return {all.subspan(round % 7 * 64), all.first(round % 5 * 100)};
+    });
+    std::atomic<int64_t> sum{0};
+    pool.ParallelFor(8, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) sum += i;
+    });
+    ASSERT_EQ(sum.load(), 28);
+  }
+  EXPECT_EQ(asked, (std::set<int>{0, 1, 2, 3}));
 }
 
 TEST(ThreadPool, LoopInsideALoopRunsSerially) {

@@ -110,7 +110,7 @@ core::Status BlockStream::Forward(const model::BlockWeights& weights, int64_t la
     const std::span<float> states(hidden, static_cast<size_t>(rows * config_.hidden_size));
     OCTAVO_RETURN_IF_ERROR(in.Read(row, states));
     batch_.Assign(one_layer_, rope_frequencies_, segments_, pool_);
-    model::ForwardBlock(context, weights, 0, batch_, kv, scratch_, hidden);
+    model::ForwardBlock(context, weights, 0, batch_, kv, {}, scratch_, hidden);
     if (out != nullptr) OCTAVO_RETURN_IF_ERROR(out->Write(row, states));
     row += rows;
     if (advance) advance(rows);

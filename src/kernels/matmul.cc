@@ -31,6 +31,10 @@ bool HasSums(const Activations& x, const PackedMatrix& weight) {
 constexpr int64_t kSharedWeightBytes = int64_t{4} << 20;
 constexpr int64_t kRowUnit = 2 * kTileSide;  // as many rows as AMX multiplies at once
 
+bool ByRows(int64_t rows, int64_t weight_bytes, int threads) {
+  return weight_bytes <= kSharedWeightBytes && rows >= threads * kRowUnit;
+}
+
 // Rows of a piece at most, in whole units.
 int64_t MostRows(const Activations& x) {
   return kPieceRows / CodeRows(x.type()) / kRowUnit * kRowUnit;
@@ -42,7 +46,7 @@ class Pieces {
   Pieces(int64_t panels, const Activations& x, int64_t best_rows, int64_t weight_bytes, int threads)
       : panels_(panels),
         rows_(x.rows()),
-        by_rows_(weight_bytes <= kSharedWeightBytes && rows_ >= threads * kRowUnit),
+        by_rows_(ByRows(rows_, weight_bytes, threads)),
         piece_rows_(std::min(MostRows(x), best_rows)) {
     if (by_rows_) {
       const int64_t share = (rows_ - 1) / threads + 1;
@@ -104,6 +108,15 @@ MatMulPiece PieceOf(const Activations& x, const Product& product, int64_t panel,
 void ComesNext(const PackedMatrix& weight, int64_t panel, MatMulPiece& piece) {
   piece.next = weight.panel(panel);
   piece.next_bytes = weight.panel_blocks(panel) * weight.block_bytes();
+}
+
+// A thread asks for as much while it waits, of what then stays in its second-level cache.
+constexpr int64_t kWaitingBytes = int64_t{256} << 10;
+
+// The panels of a weight from `panel` on, no more than so many bytes.
+core::ByteSpan PanelsFrom(const PackedMatrix& weight, int64_t panel, int64_t most) {
+  const int64_t blocks = weight.blocks() - panel * kPanelBlocks;
+  return {weight.panel(panel), static_cast<size_t>(std::min(most, blocks * weight.block_bytes()))};
 }
 
 void Count(const Activations& x, const Product& product, const MatMulEntry& entry) {
@@ -209,6 +222,36 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
   });
   Count(x, gate, gate_entry);
   Count(x, up, up_entry);
+}
+
+void ExpectMatMul(int64_t rows, std::span<const PackedMatrix* const> weights,
+                  core::ThreadPool& pool) {
+  int64_t panels = 0;
+  int64_t bytes = 0;
+  for (const PackedMatrix* weight : weights) {
+    panels += weight->panels();
+    bytes += weight->bytes();
+  }
+  if (panels == 0) return;
+  const bool by_rows = ByRows(rows, bytes, pool.size());
+  pool.ReadNext([&](int thread) -> core::ThreadPool::Upcoming {
+    int64_t panel = by_rows ? 0 : pool.FirstItem(panels, thread);
+    size_t which = 0;
+    while (panel >= weights[which]->panels()) panel -= weights[which++]->panels();
+    const core::ByteSpan first = PanelsFrom(*weights[which], panel, kWaitingBytes);
+    const auto left = kWaitingBytes - static_cast<int64_t>(first.size());
+    if (++which == weights.size()) return {first, {}};
+    return {first, PanelsFrom(*weights[which], 0, left)};
+  });
+}
+
+void ExpectGatedMatMul(int64_t rows, const PackedMatrix& gate, const PackedMatrix& up,
+                       core::ThreadPool& pool) {
+  const bool by_rows = ByRows(rows, gate.bytes() + up.bytes(), pool.size());
+  pool.ReadNext([&](int thread) -> core::ThreadPool::Upcoming {
+    const int64_t panel = by_rows ? 0 : pool.FirstItem(gate.panels(), thread);
+    return {PanelsFrom(gate, panel, kWaitingBytes / 2), PanelsFrom(up, panel, kWaitingBytes / 2)};
+  });
 }
 
 }  // namespace octavo::kernels

@@ -47,4 +47,11 @@ void MatMul(const Activations& x, std::span<const Product> products, core::Threa
 void GatedMatMul(const Activations& x, const Product& gate, const Product& up, float* out,
                  core::ThreadPool& pool);
 
+// Tell threads that wait what the next MatMul, or GatedMatMul, of `rows` rows reads first
+// (core::ThreadPool::ReadNext).
+void ExpectMatMul(int64_t rows, std::span<const PackedMatrix* const> weights,
+                  core::ThreadPool& pool);
+void ExpectGatedMatMul(int64_t rows, const PackedMatrix& gate, const PackedMatrix& up,
+                       core::ThreadPool& pool);
+
 }  // namespace octavo::kernels

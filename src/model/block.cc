@@ -51,7 +51,8 @@ core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
 }
 
 void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t layer,
-                  const Batch& batch, KvPool& kv, BlockScratch& scratch, float* hidden) {
+                  const Batch& batch, KvPool& kv, std::span<const Linear* const> next,
+                  BlockScratch& scratch, float* hidden) {
   const ModelConfig& config = context.config;
   core::ThreadPool& pool = context.pool;
   const int64_t rows = batch.rows();
@@ -61,6 +62,8 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   float* v = scratch.v.Reserve(rows * config.kv_heads * config.head_dim);
   float* attention = scratch.attention.Reserve(rows * config.heads * config.head_dim);
 
+  const Linear* const after_attention[] = {&w.o_proj};
+  ExpectProject(context, rows, after_attention);
   Project(context, layer, {hidden, rows, {w.input_norm.data(), eps}},
           {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}}, scratch.projection);
   if (config.qk_norm) {
@@ -71,9 +74,12 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   RotateAndStore(config, layer, batch, q, k, v, kv, pool);
   Attend(config, layer, batch, q, kv, attention, pool);
   context.profile.attention_seconds += watch.Seconds();
+  ExpectProjectGated(context, rows, w.gate_proj, w.up_proj);
   Project(context, layer, {attention, rows}, {{&w.o_proj, hidden, true}}, scratch.projection);
 
   float* gate = scratch.gate.Reserve(rows * config.intermediate_size);
+  const Linear* const after_gate[] = {&w.down_proj};
+  ExpectProject(context, rows, after_gate);
   ProjectGated(context, layer, {hidden, rows, {w.post_norm.data(), eps}}, w.gate_proj, w.up_proj,
                gate, scratch.up, scratch.projection);
   {
@@ -81,6 +87,7 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
     w.down_proj.RotateInput(gate, rows, pool);
     context.profile.linear_seconds += rotation.Seconds();
   }
+  ExpectProject(context, rows, next);
   Project(context, layer, {gate, rows}, {{&w.down_proj, hidden, true}}, scratch.projection);
 }
 

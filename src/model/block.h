@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -32,6 +33,8 @@ struct BlockWeights {
   std::array<const Linear*, 7> linears() const {
     return {&q_proj, &k_proj, &v_proj, &o_proj, &gate_proj, &up_proj, &down_proj};
   }
+  // Those that read the block's input.
+  std::array<const Linear*, 3> first() const { return {&q_proj, &k_proj, &v_proj}; }
   // Bytes that stay in memory.
   int64_t resident_bytes() const;
 };
@@ -52,8 +55,10 @@ core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
                                      const ModelConfig& config, int64_t layer,
                                      core::ThreadPool& pool);
 
-// hidden: [batch.rows(), hidden] f32, updated in place.
+// hidden: [batch.rows(), hidden] f32, updated in place. `next`: the layers that read it then, for
+// threads that wait to ask for; may be empty.
 void ForwardBlock(const ForwardContext& context, const BlockWeights& weights, int64_t layer,
-                  const Batch& batch, KvPool& kv, BlockScratch& scratch, float* hidden);
+                  const Batch& batch, KvPool& kv, std::span<const Linear* const> next,
+                  BlockScratch& scratch, float* hidden);
 
 }  // namespace octavo::model

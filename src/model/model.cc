@@ -122,8 +122,13 @@ void Model::Prepare(std::span<const BatchSegment> segments, Batch& batch) const 
 void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) {
   const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
                                state_->profile};
-  ForwardBlock(context, state_->blocks[static_cast<size_t>(layer)], layer, batch, kv,
-               state_->scratch, hidden);
+  const std::vector<BlockWeights>& blocks = state_->blocks;
+  const auto at = static_cast<size_t>(layer);
+  const Linear* const head[] = {&state_->lm_head};
+  const bool last = at + 1 == blocks.size();
+  const std::array<const Linear*, 3> first = blocks[last ? 0 : at + 1].first();
+  ForwardBlock(context, blocks[at], layer, batch, kv,
+               last ? std::span<const Linear* const>(head) : first, state_->scratch, hidden);
 }
 
 void Model::Head(const float* hidden, int64_t rows, float* logits) {
@@ -131,6 +136,7 @@ void Model::Head(const float* hidden, int64_t rows, float* logits) {
                                  static_cast<float>(state_->config.rms_norm_eps)};
   const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
                                state_->profile};
+  ExpectProject(context, rows, state_->blocks[0].first());
   Project(context, -1, {hidden, rows, norm}, {{&state_->lm_head, logits}},
           state_->scratch.projection);
 }

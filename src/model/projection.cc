@@ -96,4 +96,17 @@ void ProjectGated(const ForwardContext& context, int64_t layer, const Projection
   context.profile.linear_seconds += watch.Seconds();
 }
 
+void ExpectProject(const ForwardContext& context, int64_t rows,
+                   std::span<const Linear* const> linears) {
+  const kernels::PackedMatrix* weights[kernels::kMaxProducts];
+  size_t count = 0;
+  for (const Linear* linear : linears) weights[count++] = &linear->weight();
+  kernels::ExpectMatMul(rows, std::span(weights, count), context.pool);
+}
+
+void ExpectProjectGated(const ForwardContext& context, int64_t rows, const Linear& gate,
+                        const Linear& up) {
+  kernels::ExpectGatedMatMul(rows, gate.weight(), up.weight(), context.pool);
+}
+
 }  // namespace octavo::model

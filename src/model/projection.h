@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 
 #include "core/thread_pool.h"
 #include "kernels/activations.h"
@@ -51,5 +52,11 @@ void Project(const ForwardContext& context, int64_t layer, const ProjectionInput
 void ProjectGated(const ForwardContext& context, int64_t layer, const ProjectionInput& in,
                   const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& up_out,
                   ProjectionScratch& scratch);
+
+// Tell threads that wait which layers Project, or ProjectGated, is called with next.
+void ExpectProject(const ForwardContext& context, int64_t rows,
+                   std::span<const Linear* const> linears);
+void ExpectProjectGated(const ForwardContext& context, int64_t rows, const Linear& gate,
+                        const Linear& up);
 
 }  // namespace octavo::model
