@@ -60,11 +60,15 @@ constexpr int64_t HadamardSize(int64_t head_dim) {
 // Keys and values of `rows` consecutive positions, all in one block, on their way to the cache.
 // Codes: scale = absmax / steps, for kI8 rounded to F16 and at most the largest F16; code = round
 // half even(x * (1 / scale)), clamped to [-steps, steps]. A scale below kZeroScale is 0, and so are
-// its codes. x must be finite.
+// its codes. x must be finite. Keys are rotated before, as queries are: pairs (a, b) = (i, i + D /
+// 2) become (a cos - b sin, b cos + a sin), each product rounded (RoPE, arXiv 2104.09864).
 struct KvStorePiece {
-  const float* k;  // row r at k + r * stride
+  const float* k;  // row r at k + r * stride; not yet rotated
   const float* v;
   int64_t stride;
+  // Of row r at cosine + r * head_dim / 2; nullptr: not rotated.
+  const float* cosine = nullptr;
+  const float* sine = nullptr;
   int64_t rows;
   int64_t slot;  // place of row 0 in the block; slot + rows <= kKvPositions
   int64_t head_dim;
@@ -92,8 +96,10 @@ inline constexpr int64_t kAttentionScratch =
 // the piece. Scores are in powers of two: q is multiplied by scale * log2(e), and for codes then by
 // 1 / HadamardSize.
 struct AttentionPiece {
-  const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet scaled
+  const float* q;  // row r, head h at q + r * q_stride + h * head_dim; not yet rotated or scaled
   int64_t q_stride;
+  const float* cosine = nullptr;  // as in KvStorePiece
+  const float* sine = nullptr;
   int64_t rows;
   int64_t heads;           // rows * heads <= kAttentionQueries
   int64_t head_dim;        // a multiple of 16, at most kMaxHeadDim
@@ -125,9 +131,6 @@ inline constexpr float kLog2E = 1.44269504F;
 inline constexpr float kZeroScale = 0x1p-100F;
 
 struct AttentionKernels {
-  // Rotates `heads` heads that follow each other in place: pairs (i, i + head_dim / 2) by
-  // (a cos - b sin, b cos + a sin), each product rounded.
-  void (*rotate)(float* x, int64_t heads, int64_t head_dim, const float* cosine, const float* sine);
   void (*store)(const KvStorePiece& piece);
   void (*attend)(const AttentionPiece& piece);
   // Reads only rows, heads, head_dim, partial, partitions, out and out_stride.

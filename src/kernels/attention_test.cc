@@ -24,6 +24,8 @@ struct AttentionCase {
   std::vector<float> v;
   std::vector<std::byte> kv;
   std::vector<int32_t> blocks;
+  std::vector<float> cosine;  // [positions, D / 2]; empty: nothing is rotated
+  std::vector<float> sine;
   AttentionPiece piece;
 };
 
@@ -44,12 +46,24 @@ void FillKv(Random& random, const KernelTable& table, AttentionCase& c) {
     store.rows = std::min({store.rows, kKvPositions - store.slot, Positions(p) - at});
     store.k = c.k.data() + at * p.head_dim;
     store.v = c.v.data() + at * p.head_dim;
+    store.cosine = c.cosine.empty() ? nullptr : c.cosine.data() + at * (p.head_dim / 2);
+    store.sine = c.sine.empty() ? nullptr : c.sine.data() + at * (p.head_dim / 2);
     std::byte* block =
         c.kv.data() + c.blocks[static_cast<size_t>(at / kKvPositions)] * p.block_bytes;
     store.keys = block;
     store.values = block + p.block_bytes / 2;
     table.attention.store(store);
   }
+}
+
+// Angles for all positions, which the keys are stored with from now on.
+void Rotate(Random& random, AttentionCase& c) {
+  AttentionPiece& p = c.piece;
+  const int64_t half = p.head_dim / 2;
+  c.cosine = RandomFloats(random, Positions(p) * half);
+  c.sine = RandomFloats(random, Positions(p) * half);
+  p.cosine = c.cosine.data() + p.first_position * half;
+  p.sine = c.sine.data() + p.first_position * half;
 }
 
 AttentionCase RandomAttention(Random& random) {
@@ -114,6 +128,10 @@ TEST(Attention, EveryTableStoresTheSameBits) {
   Random random(16);
   for (int trial = 0; trial < 100; ++trial) {
     AttentionCase c = RandomAttention(random);
+    if (trial % 2 == 0) {
+      Rotate(random, c);
+      FillKv(random, ScalarTable(), c);
+    }
     if (trial % 3 == 0) {
       // Rows of zeros, and scales at both ends of F16.
       std::fill_n(c.k.begin(), c.piece.head_dim, 0.0F);
@@ -197,21 +215,37 @@ TEST(Attention, StoredCodesAreWithinHalfAStep) {
   }
 }
 
-TEST(Attention, EveryTableRotatesTheSame) {
+TEST(Attention, KeysAreRotatedByPairs) {
   Random random(18);
   for (int64_t head_dim = 16; head_dim <= 256; head_dim += 16) {
-    const std::vector<float> x = RandomFloats(random, 3 * head_dim);
-    const std::vector<float> cosine = RandomFloats(random, head_dim / 2);
-    const std::vector<float> sine = RandomFloats(random, head_dim / 2);
-    std::vector<float> want = x;
-    ScalarTable().attention.rotate(want.data(), 3, head_dim, cosine.data(), sine.data());
-    const auto half = static_cast<size_t>(head_dim / 2);
-    EXPECT_EQ(want[0], x[0] * cosine[0] - x[half] * sine[0]);
-    EXPECT_EQ(want[half], x[half] * cosine[0] + x[0] * sine[0]);
-    for (const KernelTable* table : RunnableTables()) {
-      std::vector<float> got = x;
-      table->attention.rotate(got.data(), 3, head_dim, cosine.data(), sine.data());
-      ExpectSameBits(got, want, table->isa);
+    AttentionCase c = RandomAttention(random);
+    AttentionPiece& p = c.piece;
+    p.head_dim = head_dim;
+    p.storage = KvStorage::kF32;
+    p.rows = 1;
+    p.first_position = 5;
+    p.block_bytes = 2 * KvPartBytes(p.storage, head_dim);
+    c.blocks = {0};
+    p.blocks = c.blocks.data();
+    c.k = RandomFloats(random, Positions(p) * head_dim);
+    c.v = RandomFloats(random, Positions(p) * head_dim);
+    c.kv.assign(static_cast<size_t>(p.block_bytes), std::byte{0});
+    p.keys = c.kv.data();
+    p.values = c.kv.data() + p.block_bytes / 2;
+    Rotate(random, c);
+    FillKv(random, ScalarTable(), c);
+    const int64_t half = head_dim / 2;
+    for (int64_t t = 0; t < Positions(p); ++t) {
+      const std::vector<float> got = Stored(c, true, t);
+      for (int64_t i = 0; i < half; ++i) {
+        const double cosine = c.cosine[static_cast<size_t>(t * half + i)];
+        const double sine = c.sine[static_cast<size_t>(t * half + i)];
+        const double a = c.k[static_cast<size_t>(t * head_dim + i)];
+        const double b = c.k[static_cast<size_t>(t * head_dim + i + half)];
+        const double bound = (std::fabs(a) + std::fabs(b)) * 0x1p-22;
+        EXPECT_NEAR(got[static_cast<size_t>(i)], a * cosine - b * sine, bound);
+        EXPECT_NEAR(got[static_cast<size_t>(i + half)], b * cosine + a * sine, bound);
+      }
     }
   }
 }
@@ -269,7 +303,8 @@ TEST(Attention, PartitionsMergeToTheSameBits) {
 TEST(Attention, EveryTableEqualsTheDefinition) {
   Random random(6);
   for (int trial = 0; trial < 120; ++trial) {
-    const AttentionCase c = RandomAttention(random);
+    AttentionCase c = RandomAttention(random);
+    if (trial % 2 == 0) Rotate(random, c);
     const auto want = RunAttention(ScalarTable(), c.piece);
     for (const KernelTable* table : RunnableTables()) {
       ExpectSameBits(RunAttention(*table, c.piece), want,
@@ -281,12 +316,15 @@ TEST(Attention, EveryTableEqualsTheDefinition) {
 TEST(Attention, AQueryDoesNotDependOnTheOthersInThePiece) {
   Random random(7);
   for (int trial = 0; trial < 60; ++trial) {
-    const AttentionCase c = RandomAttention(random);
+    AttentionCase c = RandomAttention(random);
+    Rotate(random, c);
     for (const KernelTable* table : RunnableTables()) {
       const auto all = RunAttention(*table, c.piece);
       AttentionPiece alone = c.piece;
       const int64_t row = static_cast<int64_t>(random.Below(static_cast<uint64_t>(c.piece.rows)));
       alone.q += row * alone.q_stride;
+      alone.cosine += row * (alone.head_dim / 2);
+      alone.sine += row * (alone.head_dim / 2);
       alone.first_position += row;
       alone.rows = 1;
       const auto got = RunAttention(*table, alone);

@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kMergesAtLeast = 16;
 
 // Keys and values of a tile and one KV head, block by block.
-void StoreTile(const ModelConfig& config, int64_t layer, int64_t head, const BatchTile& tile,
-               const float* k, const float* v, KvPool& kv) {
+void StoreTile(const ModelConfig& config, int64_t layer, int64_t head, const Batch& batch,
+               const BatchTile& tile, const float* k, const float* v, KvPool& kv) {
   const auto store = kernels::ActiveTable().attention.store;
   const std::vector<int32_t>& blocks = tile.segment->sequence->blocks();
   kernels::KvStorePiece piece;
@@ -27,6 +27,8 @@ void StoreTile(const ModelConfig& config, int64_t layer, int64_t head, const Bat
         blocks[static_cast<size_t>(position / kKvBlockPositions)] * kv.block_bytes();
     piece.slot = position % kKvBlockPositions;
     piece.rows = std::min(tile.rows - r, kKvBlockPositions - piece.slot);
+    piece.cosine = batch.cosine(tile.row + r);
+    piece.sine = batch.sine(tile.row + r);
     piece.k = k + (tile.row + r) * piece.stride + head * config.head_dim;
     piece.v = v + (tile.row + r) * piece.stride + head * config.head_dim;
     piece.keys = kv.Keys(layer, head) + offset;
@@ -35,13 +37,16 @@ void StoreTile(const ModelConfig& config, int64_t layer, int64_t head, const Bat
   }
 }
 
-kernels::AttentionPiece PieceOf(const ModelConfig& config, int64_t layer, const BatchTile& tile,
-                                int64_t head, const float* q, const KvPool& kv, float* out) {
+kernels::AttentionPiece PieceOf(const ModelConfig& config, int64_t layer, const Batch& batch,
+                                const BatchTile& tile, int64_t head, const float* q,
+                                const KvPool& kv, float* out) {
   const int64_t group = config.heads / config.kv_heads;
   const int64_t width = config.heads * config.head_dim;
   kernels::AttentionPiece piece;
   piece.q = q + tile.row * width + head * group * config.head_dim;
   piece.q_stride = width;
+  piece.cosine = batch.cosine(tile.row);
+  piece.sine = batch.sine(tile.row);
   piece.rows = tile.rows;
   piece.heads = group;
   piece.head_dim = config.head_dim;
@@ -77,20 +82,14 @@ float* PartialsOf(const ModelConfig& config, const Batch& batch, const BatchTile
 
 }  // namespace
 
-void RotateAndStore(const ModelConfig& config, int64_t layer, const Batch& batch, float* q,
-                    float* k, const float* v, KvPool& kv, core::ThreadPool& pool) {
-  const auto rotate = kernels::ActiveTable().attention.rotate;
-  const int64_t d = config.head_dim;
+void StoreKv(const ModelConfig& config, int64_t layer, const Batch& batch, const float* k,
+             const float* v, KvPool& kv, core::ThreadPool& pool) {
   const auto tiles = batch.tiles();
   pool.ParallelFor(static_cast<int64_t>(tiles.size()), 1, [&](int64_t begin, int64_t end) {
     for (const BatchTile& tile :
          tiles.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))) {
-      for (int64_t row = tile.row; row < tile.row + tile.rows; ++row) {
-        rotate(q + row * config.heads * d, config.heads, d, batch.cosine(row), batch.sine(row));
-        rotate(k + row * config.kv_heads * d, config.kv_heads, d, batch.cosine(row),
-               batch.sine(row));
-      }
-      for (int64_t h = 0; h < config.kv_heads; ++h) StoreTile(config, layer, h, tile, k, v, kv);
+      for (int64_t h = 0; h < config.kv_heads; ++h)
+        StoreTile(config, layer, h, batch, tile, k, v, kv);
     }
   });
 }
@@ -105,7 +104,7 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
     for (int64_t i = begin; i < end; ++i) {
       const AttentionTask& task = tasks[static_cast<size_t>(i / config.kv_heads)];
       const int64_t head = i % config.kv_heads;
-      kernels::AttentionPiece piece = PieceOf(config, layer, *task.tile, head, q, kv, out);
+      kernels::AttentionPiece piece = PieceOf(config, layer, batch, *task.tile, head, q, kv, out);
       piece.scratch = scratch;
       if (i + 1 < task_count * config.kv_heads) {
         piece.next_keys =
@@ -128,7 +127,7 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
       const BatchTile& tile = tiles[static_cast<size_t>(i / config.kv_heads)];
       if (tile.partitions == 0) continue;
       const int64_t head = i % config.kv_heads;
-      kernels::AttentionPiece piece = PieceOf(config, layer, tile, head, q, kv, out);
+      kernels::AttentionPiece piece = PieceOf(config, layer, batch, tile, head, q, kv, out);
       piece.partial = PartialsOf(config, batch, tile, head);
       piece.partitions = tile.partitions;
       run.merge(piece);

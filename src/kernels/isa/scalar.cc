@@ -290,7 +290,7 @@ const KernelTable kScalarTable = {
       {},
       {"w8a24", "scalar", MatMul<InputType::kI24, Storage::kI8>},
       {"w4a24", "scalar", MatMul<InputType::kI24, Storage::kI4>}}},
-    {ScalarRotate, ScalarStoreKv, ScalarAttend, ScalarMergePartials},
+    {ScalarStoreKv, ScalarAttend, ScalarMergePartials},
     RmsNorm,
     SiluMul,
     RoundToBf16,

@@ -85,6 +85,20 @@ struct Total {
   float values[kMaxHeadDim] = {};
 };
 
+// Row `row` of the angles; none: x stays as it is.
+void Rotate(const float* cosine, const float* sine, int64_t row, int64_t head_dim, float* x) {
+  if (cosine == nullptr) return;
+  const int64_t half = head_dim / 2;
+  cosine += row * half;
+  sine += row * half;
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = a * cosine[i] - b * sine[i];
+    x[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
 // A query row as it meets the keys: scaled, and where they are codes as codes.
 struct Query {
   float q[kMaxHeadDim];
@@ -92,12 +106,14 @@ struct Query {
   float scale = 1;
 };
 
-Query Prepare(const AttentionPiece& piece, const float* q) {
+Query Prepare(const AttentionPiece& piece, int64_t row, const float* q) {
   Query out;
   const bool codes = piece.storage != KvStorage::kF32;
   float scale = piece.scale * kLog2E;
   if (codes) scale /= static_cast<float>(HadamardSize(piece.head_dim));
-  for (int64_t i = 0; i < piece.head_dim; ++i) out.q[i] = q[i] * scale;
+  std::copy_n(q, piece.head_dim, out.q);
+  Rotate(piece.cosine, piece.sine, row, piece.head_dim, out.q);
+  for (int64_t i = 0; i < piece.head_dim; ++i) out.q[i] *= scale;
   if (!codes) return out;
   Hadamard(out.q, piece.head_dim);
   const float steps = StepsOf(piece.storage, piece.head_dim).query;
@@ -266,24 +282,12 @@ void StoreCodes(const KvStorePiece& piece, const float* k, const float* v, int64
 
 }  // namespace
 
-void ScalarRotate(float* x, int64_t heads, int64_t head_dim, const float* cosine,
-                  const float* sine) {
-  for (int64_t h = 0; h < heads; ++h) {
-    float* first = x + h * head_dim;
-    float* second = first + head_dim / 2;
-    for (int64_t i = 0; i < head_dim / 2; ++i) {
-      const float a = first[i];
-      const float b = second[i];
-      first[i] = a * cosine[i] - b * sine[i];
-      second[i] = b * cosine[i] + a * sine[i];
-    }
-  }
-}
-
 void ScalarStoreKv(const KvStorePiece& piece) {
   const int64_t d = piece.head_dim;
   for (int64_t r = 0; r < piece.rows; ++r) {
-    const float* k = piece.k + r * piece.stride;
+    float k[kMaxHeadDim];
+    std::copy_n(piece.k + r * piece.stride, d, k);
+    Rotate(piece.cosine, piece.sine, r, d, k);
     const float* v = piece.v + r * piece.stride;
     const int64_t t = piece.slot + r;
     for (int64_t i = 0; i < d && piece.storage == KvStorage::kF32; ++i) {
@@ -300,8 +304,8 @@ void ScalarAttend(const AttentionPiece& piece) {
   for (int64_t i = 0; i < piece.rows * piece.heads; ++i) {
     const int64_t position = piece.first_position + i / piece.heads;
     const int64_t head = i % piece.heads;
-    const Query query =
-        Prepare(piece, piece.q + i / piece.heads * piece.q_stride + head * piece.head_dim);
+    const Query query = Prepare(piece, i / piece.heads,
+                                piece.q + i / piece.heads * piece.q_stride + head * piece.head_dim);
     if (piece.partial != nullptr) {
       Partial partial = AttendPartition(piece, query, position, piece.partition);
       float* to = piece.partial + i * (d + kPartialTail);
