@@ -53,7 +53,8 @@ void ProjectGated(const ForwardContext& context, int64_t layer, const Projection
                   const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& up_out,
                   ProjectionScratch& scratch);
 
-// Tell threads that wait which layers Project, or ProjectGated, is called with next.
+// Tell threads which layers Project, or ProjectGated, is called with after the work that begins
+// now: while they wait in it they ask for those weights.
 void ExpectProject(const ForwardContext& context, int64_t rows,
                    std::span<const Linear* const> linears);
 void ExpectProjectGated(const ForwardContext& context, int64_t rows, const Linear& gate,
