@@ -124,8 +124,12 @@ void Count(const Activations& x, const Product& product, const MatMulEntry& entr
   if (counter == nullptr) return;
   counter->entry.store(&entry, std::memory_order_relaxed);
   counter->fixed_scale.store(x.fixed_scale(), std::memory_order_relaxed);
-  counter->calls.fetch_add(1, std::memory_order_relaxed);
-  counter->weight_bytes.fetch_add(product.weight->bytes(), std::memory_order_relaxed);
+  // One thread at a time counts, and an atomic addition would wait for its line.
+  const auto add = [](std::atomic<int64_t>& to, int64_t n) {
+    to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  };
+  add(counter->calls, 1);
+  add(counter->weight_bytes, product.weight->bytes());
 }
 
 }  // namespace
