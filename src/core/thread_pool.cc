@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -60,102 +61,169 @@ class Asker {
   size_t asked_ = 0;
 };
 
-// Waits until done(value of `word`), first spinning, then parked. Whoever changes `word` so that it
-// may become true must notify. Returns the value.
+// Spins for a while until done(). Returns whether it is.
 template <typename Done>
-uint32_t SpinThenPark(const std::atomic<uint32_t>& word, Asker& asker, const Done& done) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+bool Spin(Asker& asker, const Done& done) {
+  std::optional<std::chrono::steady_clock::time_point> deadline;
   do {
     for (int i = 0; i < 32; ++i) {
-      const uint32_t value = word.load();
-      if (done(value)) return value;
+      if (done()) return true;
       if (!asker.Ask()) Pause();
     }
-  } while (std::chrono::steady_clock::now() < deadline);
-  for (;;) {
-    const uint32_t value = word.load();
-    if (done(value)) return value;
-    word.wait(value);
-  }
+    if (!deadline) deadline = std::chrono::steady_clock::now() + kSpin;
+  } while (std::chrono::steady_clock::now() < *deadline);
+  return false;
 }
+
+// What a thread has of a loop. All that it needs to begin lies in one cache line, which the caller
+// writes and the thread watches: what lies elsewhere would be another wait for another core.
+// `state` says which loop it is, and how many of how many pieces are taken (at most 64 or so, see
+// GrainsPerPiece). Who takes one by compare-and-swap knows that the loop is still open, since it
+// ends only when that piece is done, and only then may read the rest.
+struct alignas(64) Share {
+  std::atomic<uint64_t> state{0};
+  int64_t first_piece = 0;
+  int64_t piece_items = 0;
+  int64_t count = 0;
+  std::optional<FunctionRef<void(int64_t, int64_t)>> body;
+
+  static constexpr uint64_t kOneTaken = uint64_t{1} << 16;
+  static uint32_t LoopOf(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
+  uint32_t loop() const { return LoopOf(state.load(std::memory_order_acquire)); }
+  void Open(uint32_t loop, uint64_t pieces) {
+    state.store(uint64_t{loop} << 32 | pieces, std::memory_order_release);
+  }
+  // The next piece of that loop; -1 when none is left, or it is over.
+  int64_t Take(uint32_t loop) {
+    uint64_t now = state.load(std::memory_order_acquire);
+    while (LoopOf(now) == loop) {
+      const uint64_t taken = now / kOneTaken % kOneTaken;
+      if (taken == now % kOneTaken) break;
+      if (state.compare_exchange_weak(now, now + kOneTaken, std::memory_order_acq_rel,
+                                      std::memory_order_acquire))
+        return first_piece + static_cast<int64_t>(taken);
+    }
+    return -1;
+  }
+  void Run(int64_t piece) const {
+    const int64_t begin = piece * piece_items;
+    (*body)(begin, std::min(count, begin + piece_items));
+  }
+};
+static_assert(sizeof(Share) == 64);
+
+// What a thread tells the caller.
+struct alignas(64) Report {
+  std::atomic<uint32_t> pieces_done{0};  // of all loops
+  std::atomic<bool> parked{false};
+  std::atomic<uint32_t> wakes{0};
+
+  void Wake() {
+    wakes.fetch_add(1);
+    wakes.notify_one();
+  }
+};
 
 }  // namespace
 
-// A loop is open while pieces may be taken. A worker enters by counting itself in `inside` and then
-// looking at the gate; the caller closes the gate and then waits for `inside` to reach zero. With
-// both in one sequentially consistent order, no worker can be inside a loop that the caller has
-// left, and none that wakes up late is waited for.
+// The caller opens a share for each thread, takes part, and is done when all pieces have been
+// reported. It waits for pieces, never for threads: one that wakes up late finds nothing to take.
 struct ThreadPool::State {
   static constexpr uint32_t kStop = 0xFFFFFFFF;
 
-  struct alignas(64) Share {
-    std::atomic<int64_t> next{0};
-    int64_t end = 0;
-  };
-
   std::vector<std::thread> workers;
-  alignas(64) std::atomic<uint32_t> gate{
-      0};  // odd while a loop is open; every loop has another value
-  alignas(64) std::atomic<uint32_t> inside{0};
-  alignas(64) std::atomic<bool> busy{false};
-  // Written by the caller while the gate is closed and nobody is inside.
-  int64_t count = 0;
-  int64_t piece_items = 0;
-  const FunctionRef<void(int64_t, int64_t)>* body = nullptr;
   std::vector<Share> shares;       // of each thread; the caller's is the first
+  std::vector<Report> reports;     // the same
   std::vector<Upcoming> upcoming;  // the same
   Asker asker;                     // the caller's
+  uint32_t loop = 0;
+  uint32_t workers_pieces = 0;  // that workers have done in all loops so far
+  alignas(64) std::atomic<bool> busy{false};
+  alignas(64) std::atomic<bool> caller_parked{false};
+  std::atomic<uint32_t> caller_wakes{0};
 
-  // First a thread's own pieces, then what others have left.
-  void TakePieces(size_t self) {
+  // First a thread's own pieces, then what others have left. Returns how many were done.
+  uint32_t TakePieces(size_t self, uint32_t which) {
+    uint32_t done = 0;
     for (size_t i = 0; i < shares.size(); ++i) {
       Share& share = shares[(self + i) % shares.size()];
-      for (;;) {
-        const int64_t piece = share.next.fetch_add(1, std::memory_order_relaxed);
-        if (piece >= share.end) break;
-        const int64_t begin = piece * piece_items;
-        (*body)(begin, std::min(count, begin + piece_items));
+      for (int64_t piece; (piece = share.Take(which)) >= 0;) {
+        share.Run(piece);
+        ++done;
       }
     }
+    return done;
   }
 
   void Work(size_t self) {
+    const Share& mine = shares[self];
+    Report& report = reports[self];
     uint32_t seen = 0;
-    Asker mine;
+    Asker own_asker;
     for (;;) {
-      seen =
-          SpinThenPark(gate, mine, [&](uint32_t value) { return value % 2 == 1 && value != seen; });
+      Wait(own_asker, report.parked, report.wakes, [&] { return mine.loop() != seen; });
+      seen = mine.loop();
       if (seen == kStop) return;
-      inside.fetch_add(1);
-      if (gate.load() == seen) {
-        TakePieces(self);
-        mine.Set(upcoming[self]);
+      const uint32_t done = TakePieces(self, seen);
+      // Without a piece of it the loop may be over, and the next one be prepared.
+      if (done == 0) continue;
+      own_asker.Set(upcoming[self]);
+      report.pieces_done.store(report.pieces_done.load(std::memory_order_relaxed) + done);
+      if (caller_parked.load()) {
+        caller_wakes.fetch_add(1);
+        caller_wakes.notify_one();
       }
-      if (inside.fetch_sub(1) == 1) inside.notify_one();
     }
   }
 
-  void RunLoop(int64_t pieces) {
-    const auto threads = static_cast<int64_t>(shares.size());
-    for (int64_t t = 0; t < threads; ++t) {
-      Share& share = shares[static_cast<size_t>(t)];
-      share.next.store(pieces * t / threads, std::memory_order_relaxed);
-      share.end = pieces * (t + 1) / threads;
+  // Spins and then sleeps until done(). Who makes it true looks at `parked` and wakes. `parked` is
+  // set long before the sleep: the caller, whose look at it is not ordered behind the opening of a
+  // loop (each loop would wait for other cores), sees it in time all the same; and if it did not,
+  // the loop would be done without that thread.
+  template <typename Done>
+  static void Wait(Asker& asker, std::atomic<bool>& parked, std::atomic<uint32_t>& wakes,
+                   const Done& done) {
+    if (Spin(asker, done)) return;
+    for (;;) {
+      const uint32_t before = wakes.load();
+      parked.store(true);
+      if (Spin(asker, done)) break;
+      wakes.wait(before);
     }
-    uint32_t open = gate.load() + 1;
-    if (open == kStop) open = 1;
-    gate.store(open);
-    gate.notify_all();
-    TakePieces(0);
-    gate.store(open + 1);
+    parked.store(false);
+  }
+
+  void RunLoop(int64_t count, int64_t piece_items, FunctionRef<void(int64_t, int64_t)> body) {
+    const int64_t pieces = (count - 1) / piece_items + 1;
+    const auto threads = static_cast<int64_t>(shares.size());
+    if (++loop == kStop) loop = 1;
+    for (int64_t t = threads - 1; t >= 0; --t) {
+      Share& share = shares[static_cast<size_t>(t)];
+      const int64_t first = pieces * t / threads;
+      share.first_piece = first;
+      share.piece_items = piece_items;
+      share.count = count;
+      share.body.emplace(body);
+      share.Open(loop, static_cast<uint64_t>(pieces * (t + 1) / threads - first));
+    }
+    for (size_t t = 1; t < reports.size(); ++t) {
+      if (reports[t].parked.load(std::memory_order_relaxed)) reports[t].Wake();
+    }
+    const uint32_t done = TakePieces(0, loop);
+    workers_pieces += static_cast<uint32_t>(pieces) - done;
     asker.Set(upcoming[0]);
-    SpinThenPark(inside, asker, [](uint32_t value) { return value == 0; });
+    Wait(asker, caller_parked, caller_wakes, [&] {
+      uint32_t sum = 0;
+      for (size_t t = 1; t < reports.size(); ++t) sum += reports[t].pieces_done.load();
+      return sum == workers_pieces;
+    });
   }
 };
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   const int wanted = threads > 0 ? threads : AvailableCores();
-  state_->shares = std::vector<State::Share>(static_cast<size_t>(wanted));
+  state_->shares = std::vector<Share>(static_cast<size_t>(wanted));
+  state_->reports = std::vector<Report>(static_cast<size_t>(wanted));
   state_->upcoming.resize(static_cast<size_t>(wanted));
   try {
     for (int i = 1; i < wanted; ++i) {
@@ -168,8 +236,8 @@ ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
 }
 
 ThreadPool::~ThreadPool() {
-  state_->gate.store(State::kStop);
-  state_->gate.notify_all();
+  for (Share& share : state_->shares) share.state.store(uint64_t{State::kStop} << 32);
+  for (Report& report : state_->reports) report.Wake();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
@@ -188,11 +256,7 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain,
   }
   // Whole grains, so that pieces begin at multiples of the caller's block.
   const int64_t grains = (count - 1) / grain + 1;
-  const int64_t grains_per_piece = GrainsPerPiece(grains, size());
-  state_->count = count;
-  state_->piece_items = grains_per_piece * grain;
-  state_->body = &body;
-  state_->RunLoop((grains - 1) / grains_per_piece + 1);
+  state_->RunLoop(count, GrainsPerPiece(grains, size()) * grain, body);
   state_->busy.store(false);
 }
 
