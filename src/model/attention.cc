@@ -12,29 +12,26 @@ namespace {
 // Fewer merges than this are done before another thread has woken up.
 constexpr int64_t kMergesAtLeast = 16;
 
-// Keys and values of a tile and one KV head, block by block.
-void StoreTile(const ModelConfig& config, int64_t layer, int64_t head, const Batch& batch,
-               const BatchTile& tile, const float* k, const float* v, KvPool& kv) {
-  const auto store = kernels::ActiveTable().attention.store;
-  const std::vector<int32_t>& blocks = tile.segment->sequence->blocks();
+// Row `row` of a tile, and those that follow in the same block, on their way to one KV head.
+kernels::KvStorePiece StorePieceOf(const ModelConfig& config, int64_t layer, const Batch& batch,
+                                   const BatchTile& tile, int64_t row, int64_t head, const float* k,
+                                   const float* v, const KvPool& kv) {
+  const int64_t position = tile.position + row;
+  const auto block = static_cast<size_t>(position / kKvBlockPositions);
+  const int64_t offset = tile.segment->sequence->blocks()[block] * kv.block_bytes();
   kernels::KvStorePiece piece;
   piece.stride = config.kv_heads * config.head_dim;
   piece.head_dim = config.head_dim;
   piece.storage = kv.type();
-  for (int64_t r = 0; r < tile.rows; r += piece.rows) {
-    const int64_t position = tile.position + r;
-    const int64_t offset =
-        blocks[static_cast<size_t>(position / kKvBlockPositions)] * kv.block_bytes();
-    piece.slot = position % kKvBlockPositions;
-    piece.rows = std::min(tile.rows - r, kKvBlockPositions - piece.slot);
-    piece.cosine = batch.cosine(tile.row + r);
-    piece.sine = batch.sine(tile.row + r);
-    piece.k = k + (tile.row + r) * piece.stride + head * config.head_dim;
-    piece.v = v + (tile.row + r) * piece.stride + head * config.head_dim;
-    piece.keys = kv.Keys(layer, head) + offset;
-    piece.values = kv.Values(layer, head) + offset;
-    store(piece);
-  }
+  piece.slot = position % kKvBlockPositions;
+  piece.rows = std::min(tile.rows - row, kKvBlockPositions - piece.slot);
+  piece.cosine = batch.cosine(tile.row + row);
+  piece.sine = batch.sine(tile.row + row);
+  piece.k = k + (tile.row + row) * piece.stride + head * config.head_dim;
+  piece.v = v + (tile.row + row) * piece.stride + head * config.head_dim;
+  piece.keys = kv.Keys(layer, head) + offset;
+  piece.values = kv.Values(layer, head) + offset;
+  return piece;
 }
 
 kernels::AttentionPiece PieceOf(const ModelConfig& config, int64_t layer, const Batch& batch,
@@ -82,21 +79,23 @@ float* PartialsOf(const ModelConfig& config, const Batch& batch, const BatchTile
 
 }  // namespace
 
-void StoreKv(const ModelConfig& config, int64_t layer, const Batch& batch, const float* k,
-             const float* v, KvPool& kv, core::ThreadPool& pool) {
-  const auto tiles = batch.tiles();
-  pool.ParallelFor(static_cast<int64_t>(tiles.size()), 1, [&](int64_t begin, int64_t end) {
-    for (const BatchTile& tile :
-         tiles.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))) {
-      for (int64_t h = 0; h < config.kv_heads; ++h)
-        StoreTile(config, layer, h, batch, tile, k, v, kv);
+void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const float* q,
+            const float* k, const float* v, KvPool& kv, float* out, core::ThreadPool& pool) {
+  const kernels::AttentionKernels& run = kernels::ActiveTable().attention;
+  const auto store = [&](const BatchTile& tile, int64_t head) {
+    for (int64_t row = 0; row < tile.rows;) {
+      const auto piece = StorePieceOf(config, layer, batch, tile, row, head, k, v, kv);
+      run.store(piece);
+      row += piece.rows;
+    }
+  };
+  const auto shared = batch.shared_tiles();
+  pool.ParallelFor(static_cast<int64_t>(shared.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t head = 0; head < config.kv_heads; ++head)
+        store(*shared[static_cast<size_t>(i)], head);
     }
   });
-}
-
-void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const float* q,
-            const KvPool& kv, float* out, core::ThreadPool& pool) {
-  const kernels::AttentionKernels& run = kernels::ActiveTable().attention;
   const auto tasks = batch.tasks();
   const auto task_count = static_cast<int64_t>(tasks.size());
   pool.ParallelFor(task_count * config.kv_heads, 1, [&](int64_t begin, int64_t end) {
@@ -104,12 +103,16 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
     for (int64_t i = begin; i < end; ++i) {
       const AttentionTask& task = tasks[static_cast<size_t>(i / config.kv_heads)];
       const int64_t head = i % config.kv_heads;
+      if (task.tile->stores) store(*task.tile, head);
       kernels::AttentionPiece piece = PieceOf(config, layer, batch, *task.tile, head, q, kv, out);
       piece.scratch = scratch;
       if (i + 1 < task_count * config.kv_heads) {
-        piece.next_keys =
-            FirstKeys(config, layer, tasks[static_cast<size_t>((i + 1) / config.kv_heads)],
-                      (i + 1) % config.kv_heads, kv);
+        const AttentionTask& next = tasks[static_cast<size_t>((i + 1) / config.kv_heads)];
+        const int64_t next_head = (i + 1) % config.kv_heads;
+        piece.next_keys = FirstKeys(config, layer, next, next_head, kv);
+        if (next.tile->stores)
+          kernels::ExpectStore(
+              StorePieceOf(config, layer, batch, *next.tile, 0, next_head, k, v, kv));
       }
       if (task.partition >= 0) {
         piece.partition = task.partition;

@@ -9,14 +9,11 @@
 
 namespace octavo::model {
 
-// k and v: [rows, kv_heads * D] f32. Writes keys, rotated, and values to their places in `kv`, in
-// its element type, before anything reads them.
-void StoreKv(const ModelConfig& config, int64_t layer, const Batch& batch, const float* k,
-             const float* v, KvPool& kv, core::ThreadPool& pool);
-
-// q: [rows, H * D] f32, which are rotated on their way. out: [rows, H * D] f32, causal attention
-// over the cache, within the layer's window. Overwrites the batch's partial results.
+// q: [rows, H * D], k and v: [rows, kv_heads * D] f32; q and k are rotated on their way. Writes
+// keys and values to their places in `kv`, in its element type, before anything reads them. out:
+// [rows, H * D] f32, causal attention over the cache, within the layer's window. Overwrites the
+// batch's partial results.
 void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const float* q,
-            const KvPool& kv, float* out, core::ThreadPool& pool);
+            const float* k, const float* v, KvPool& kv, float* out, core::ThreadPool& pool);
 
 }  // namespace octavo::model

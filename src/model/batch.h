@@ -36,6 +36,9 @@ struct BatchTile {
   // where the partial results of the first KV head begin. 0: not shared out.
   int64_t partitions;
   int64_t partials;
+  // All new positions of its sequence in one piece of work: each head's keys and values are stored
+  // by who then attends to them. Otherwise all heads' are stored before anything is read.
+  bool stores;
 };
 
 // Attention of one tile for one KV head: all of it, or one partition.
@@ -53,6 +56,8 @@ class Batch {
   int64_t rows() const { return rows_; }
   std::span<const BatchSegment> segments() const { return segments_; }
   std::span<const BatchTile> tiles() const { return tiles_; }
+  // Those whose keys and values others read.
+  std::span<const BatchTile* const> shared_tiles() const { return shared_tiles_; }
   // The longest first, so that threads end together.
   std::span<const AttentionTask> tasks() const { return tasks_; }
   // Memory for the partial results of one layer; nullptr when no tile is shared out.
@@ -66,6 +71,7 @@ class Batch {
   int64_t half_ = 0;
   std::vector<BatchSegment> segments_;
   std::vector<BatchTile> tiles_;
+  std::vector<const BatchTile*> shared_tiles_;
   std::vector<AttentionTask> tasks_;
   std::vector<float> cosine_;
   std::vector<float> sine_;

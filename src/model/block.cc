@@ -71,8 +71,7 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
     kernels::RmsNorm(k, w.k_norm.data(), rows * config.kv_heads, config.head_dim, eps, k, pool);
   }
   const core::Stopwatch watch;
-  StoreKv(config, layer, batch, k, v, kv, pool);
-  Attend(config, layer, batch, q, kv, attention, pool);
+  Attend(config, layer, batch, q, k, v, kv, attention, pool);
   context.profile.attention_seconds += watch.Seconds();
   ExpectProjectGated(context, rows, w.gate_proj, w.up_proj);
   Project(context, layer, {attention, rows}, {{&w.o_proj, hidden, true}}, scratch.projection);
