@@ -51,8 +51,8 @@ core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
 }
 
 void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t layer,
-                  const Batch& batch, KvPool& kv, std::span<const Linear* const> next,
-                  BlockScratch& scratch, float* hidden) {
+                  const Batch& batch, KvPool& kv, const NextProjection& next, BlockScratch& scratch,
+                  float* hidden) {
   const ModelConfig& config = context.config;
   core::ThreadPool& pool = context.pool;
   const int64_t rows = batch.rows();
@@ -63,7 +63,7 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   float* attention = scratch.attention.Reserve(rows * config.heads * config.head_dim);
 
   const Linear* const after_attention[] = {&w.o_proj};
-  ExpectProject(context, rows, after_attention);
+  ExpectProject(context, rows, {after_attention});
   Project(context, layer, {hidden, rows, {w.input_norm.data(), eps}},
           {{&w.q_proj, q}, {&w.k_proj, k}, {&w.v_proj, v}}, scratch.projection);
   if (config.qk_norm) {
@@ -73,12 +73,12 @@ void ForwardBlock(const ForwardContext& context, const BlockWeights& w, int64_t 
   const core::Stopwatch watch;
   Attend(config, layer, batch, q, k, v, kv, attention, pool);
   context.profile.attention_seconds += watch.Seconds();
-  ExpectProjectGated(context, rows, w.gate_proj, w.up_proj);
+  ExpectProjectGated(context, rows, w.gate_proj, w.up_proj, w.post_norm.data());
   Project(context, layer, {attention, rows}, {{&w.o_proj, hidden, true}}, scratch.projection);
 
   float* gate = scratch.gate.Reserve(rows * config.intermediate_size);
   const Linear* const after_gate[] = {&w.down_proj};
-  ExpectProject(context, rows, after_gate);
+  ExpectProject(context, rows, {after_gate});
   ProjectGated(context, layer, {hidden, rows, {w.post_norm.data(), eps}}, w.gate_proj, w.up_proj,
                gate, scratch.up, scratch.projection);
   {

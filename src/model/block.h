@@ -55,10 +55,10 @@ core::Result<BlockWeights> LoadBlock(format::WeightReader& reader,
                                      const ModelConfig& config, int64_t layer,
                                      core::ThreadPool& pool);
 
-// hidden: [batch.rows(), hidden] f32, updated in place. `next`: the layers that read it then, for
-// threads that wait to ask for; may be empty.
+// hidden: [batch.rows(), hidden] f32, updated in place. `next`: what reads it then, for threads
+// that wait to ask for; may be empty.
 void ForwardBlock(const ForwardContext& context, const BlockWeights& weights, int64_t layer,
-                  const Batch& batch, KvPool& kv, std::span<const Linear* const> next,
-                  BlockScratch& scratch, float* hidden);
+                  const Batch& batch, KvPool& kv, const NextProjection& next, BlockScratch& scratch,
+                  float* hidden);
 
 }  // namespace octavo::model

@@ -126,9 +126,11 @@ void Model::Block(int64_t layer, const Batch& batch, KvPool& kv, float* hidden) 
   const auto at = static_cast<size_t>(layer);
   const Linear* const head[] = {&state_->lm_head};
   const bool last = at + 1 == blocks.size();
-  const std::array<const Linear*, 3> first = blocks[last ? 0 : at + 1].first();
-  ForwardBlock(context, blocks[at], layer, batch, kv,
-               last ? std::span<const Linear* const>(head) : first, state_->scratch, hidden);
+  const BlockWeights& after = blocks[last ? 0 : at + 1];
+  const std::array<const Linear*, 3> first = after.first();
+  const NextProjection next = last ? NextProjection{head, state_->final_norm.data()}
+                                   : NextProjection{first, after.input_norm.data()};
+  ForwardBlock(context, blocks[at], layer, batch, kv, next, state_->scratch, hidden);
 }
 
 void Model::Head(const float* hidden, int64_t rows, float* logits) {
@@ -136,7 +138,8 @@ void Model::Head(const float* hidden, int64_t rows, float* logits) {
                                  static_cast<float>(state_->config.rms_norm_eps)};
   const ForwardContext context{state_->config, state_->compute, state_->pool, state_->tap,
                                state_->profile};
-  ExpectProject(context, rows, state_->blocks[0].first());
+  const std::array<const Linear*, 3> first = state_->blocks[0].first();
+  ExpectProject(context, rows, {first, state_->blocks[0].input_norm.data()});
   Project(context, -1, {hidden, rows, norm}, {{&state_->lm_head, logits}},
           state_->scratch.projection);
 }

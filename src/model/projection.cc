@@ -63,6 +63,11 @@ void Multiply(const ForwardContext& context, const ProjectionInput& in,
   }
 }
 
+// Read once a step, by the caller between two loops.
+void ExpectNorm(const float* norm, int64_t k) {
+  for (int64_t i = 0; norm != nullptr && i < k; i += 16) __builtin_prefetch(norm + i);
+}
+
 }  // namespace
 
 void Project(const ForwardContext& context, int64_t layer, const ProjectionInput& in,
@@ -96,16 +101,17 @@ void ProjectGated(const ForwardContext& context, int64_t layer, const Projection
   context.profile.linear_seconds += watch.Seconds();
 }
 
-void ExpectProject(const ForwardContext& context, int64_t rows,
-                   std::span<const Linear* const> linears) {
+void ExpectProject(const ForwardContext& context, int64_t rows, const NextProjection& next) {
   const kernels::PackedMatrix* weights[kernels::kMaxProducts];
   size_t count = 0;
-  for (const Linear* linear : linears) weights[count++] = &linear->weight();
+  for (const Linear* linear : next.linears) weights[count++] = &linear->weight();
   kernels::ExpectMatMul(rows, std::span(weights, count), context.pool);
+  if (count > 0) ExpectNorm(next.norm, weights[0]->k());
 }
 
 void ExpectProjectGated(const ForwardContext& context, int64_t rows, const Linear& gate,
-                        const Linear& up) {
+                        const Linear& up, const float* norm) {
+  ExpectNorm(norm, gate.k());
   kernels::ExpectGatedMatMul(rows, gate.weight(), up.weight(), context.pool);
 }
 

@@ -53,11 +53,16 @@ void ProjectGated(const ForwardContext& context, int64_t layer, const Projection
                   const Linear& gate, const Linear& up, float* out, kernels::FloatBuffer& up_out,
                   ProjectionScratch& scratch);
 
+// Layers that share an input, and the weights [K] of the norm that it passes first; nullptr: none.
+struct NextProjection {
+  std::span<const Linear* const> linears;
+  const float* norm = nullptr;
+};
+
 // Tell threads which layers Project, or ProjectGated, is called with after the work that begins
-// now: while they wait in it they ask for those weights.
-void ExpectProject(const ForwardContext& context, int64_t rows,
-                   std::span<const Linear* const> linears);
+// now: while they wait in it they ask for those weights. The norm's are asked for at once.
+void ExpectProject(const ForwardContext& context, int64_t rows, const NextProjection& next);
 void ExpectProjectGated(const ForwardContext& context, int64_t rows, const Linear& gate,
-                        const Linear& up);
+                        const Linear& up, const float* norm);
 
 }  // namespace octavo::model
