@@ -104,10 +104,9 @@ inline constexpr int64_t kPartitionPositions = 512;
 inline constexpr int64_t kAttentionQueries = 96;
 // A partial result of one query: head_dim values, then the maximum and the sum.
 inline constexpr int64_t kPartialTail = 16;
-// The bytes of two planes each of queries, and of the keys and values of a block, for who
+// The two bytes of the codes of queries, and the bytes of the keys and values of a block, for who
 // multiplies bytes alone (generic/amx_attention.inc).
-inline constexpr int64_t kAttentionPlanes =
-    2 * (kAttentionQueries + 2 * kKvPositions) * kMaxHeadDim;
+inline constexpr int64_t kAttentionPlanes = 2 * (kAttentionQueries + kKvPositions) * kMaxHeadDim;
 inline constexpr int64_t kAttentionScratch =
     kAttentionQueries * (3 * kMaxHeadDim + 16) + 32 * kKvPositions + kAttentionPlanes / 4;
 

@@ -72,24 +72,22 @@ OCTAVO_TILE_DOTS(2, 5, 6)
 OCTAVO_TILE_DOTS(3, 5, 7)
 #undef OCTAVO_TILE_DOTS
 
-template <int kSum, int kInput, int kWeight, bool kSignedInput, bool kSignedWeight>
-inline void TileDotSigned();
-#define OCTAVO_SIGNED_TILE_DOT(sum, input, weight, signed_input, signed_weight, dot) \
-  template <>                                                                        \
-  inline void TileDotSigned<sum, input, weight, signed_input, signed_weight>() {     \
-    dot(sum, input, weight);                                                         \
+template <int kSum, int kInput, int kColumn>
+inline void TileDotBytes();
+#define OCTAVO_TILE_DOT_BYTES(sum, column)     \
+  template <>                                  \
+  inline void TileDotBytes<sum, 4, column>() { \
+    _tile_dpbssd(sum, 4, column);              \
+  }                                            \
+  template <>                                  \
+  inline void TileDotBytes<sum, 5, column>() { \
+    _tile_dpbusd(sum, 5, column);              \
   }
-#define OCTAVO_SIGNED_TILE_DOTS(sum, weight)                        \
-  OCTAVO_SIGNED_TILE_DOT(sum, 4, weight, true, true, _tile_dpbssd)  \
-  OCTAVO_SIGNED_TILE_DOT(sum, 4, weight, true, false, _tile_dpbsud) \
-  OCTAVO_SIGNED_TILE_DOT(sum, 5, weight, false, true, _tile_dpbusd) \
-  OCTAVO_SIGNED_TILE_DOT(sum, 5, weight, false, false, _tile_dpbuud)
-OCTAVO_SIGNED_TILE_DOTS(0, 6)
-OCTAVO_SIGNED_TILE_DOTS(1, 7)
-OCTAVO_SIGNED_TILE_DOTS(2, 6)
-OCTAVO_SIGNED_TILE_DOTS(3, 7)
-#undef OCTAVO_SIGNED_TILE_DOTS
-#undef OCTAVO_SIGNED_TILE_DOT
+OCTAVO_TILE_DOT_BYTES(0, 6)
+OCTAVO_TILE_DOT_BYTES(1, 7)
+OCTAVO_TILE_DOT_BYTES(2, 6)
+OCTAVO_TILE_DOT_BYTES(3, 7)
+#undef OCTAVO_TILE_DOT_BYTES
 
 inline void LoadTileConfig(const void* config) {
   _tile_loadconfig(config);
@@ -105,24 +103,13 @@ inline void CodesToPairs(const char* codes, char* first, char* second) {
   _mm512_storeu_si512(second, JoinPairs(w[2], w[3]));
 }
 
-// Bytes of 2 x 16 pairs of int16, which become the high and the low ones of 16 quads.
-inline void PairsToQuads(const int16_t* first, const int16_t* second, char* high, char* low) {
-  // Of each pair the two low bytes, then the two high ones.
-  const __m512i apart = _mm512_set1_epi64(0x0705060403010200);
-  const __m512i order = _mm512_add_epi8(apart, _mm512_set4_epi32(0x08080808, 0x08080808, 0, 0));
-  const __m512i a = _mm512_shuffle_epi8(_mm512_loadu_si512(first), order);
-  const __m512i b = _mm512_shuffle_epi8(_mm512_loadu_si512(second), order);
-  constexpr __mmask32 kUpper = 0xAAAAAAAA;
-  _mm512_storeu_si512(low, _mm512_mask_blend_epi16(kUpper, a, _mm512_slli_epi32(b, 16)));
-  _mm512_storeu_si512(high, _mm512_mask_blend_epi16(kUpper, _mm512_srli_epi32(a, 16), b));
-}
-// The same of int8, which have no low bytes.
-inline void PairsToQuads(const int8_t* first, const int8_t* second, char* high, char*) {
+// 2 x 16 pairs of int8 become 16 quads.
+inline void PairsToQuads(const int8_t* first, const int8_t* second, char* quads) {
   const __m512i a =
       _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)));
   const __m512i b =
       _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
-  _mm512_storeu_si512(high, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+  _mm512_storeu_si512(quads, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
 }
 // The bytes of 16 int16.
 inline void SplitShorts(const int16_t* from, char* high, char* low) {
@@ -150,10 +137,6 @@ constexpr int64_t PlaceOfWeights(int64_t i) {
 }
 inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
   return _mm512_add_epi32(_mm512_slli_epi32(LoadInts(high), 8), LoadInts(low));
-}
-inline IntVec JoinSums(const int32_t* high, const int32_t* middle, const int32_t* low) {
-  const IntVec upper = _mm512_add_epi32(_mm512_slli_epi32(LoadInts(high), 8), LoadInts(middle));
-  return _mm512_add_epi32(_mm512_slli_epi32(upper, 8), LoadInts(low));
 }
 
 // With fewer rows reading the weights takes longer than multiplying them without tiles.

@@ -79,33 +79,28 @@ inline void Set(int tile, int row, int index, Element value) {
                    &value, sizeof(value));
 }
 
-template <typename Input, typename Weight, int kSum, int kInput, int kWeight>
-inline void TileDotBytes() {
+template <typename Input, int kSum, int kInput, int kWeight>
+inline void TileDot() {
   for (int m = 0; m < tile_state.rows[kSum]; ++m) {
     for (int n = 0; n < tile_state.row_bytes[kSum] / 4; ++n) {
       auto sum = At<int32_t>(kSum, m, n);
       for (int k = 0; k < tile_state.row_bytes[kInput]; ++k)
-        sum += At<Input>(kInput, m, k) * At<Weight>(kWeight, k / 4, 4 * n + k % 4);
+        sum += At<Input>(kInput, m, k) * At<int8_t>(kWeight, k / 4, 4 * n + k % 4);
       Set(kSum, m, n, sum);
     }
   }
 }
 template <int kSum, int kInput, int kWeight>
 inline void TileDotInt() {
-  TileDotBytes<uint8_t, int8_t, kSum, kInput, kWeight>();
+  TileDot<uint8_t, kSum, kInput, kWeight>();
 }
-template <bool kSigned>
-struct ByteOf {
-  using Type = uint8_t;
-};
-template <>
-struct ByteOf<true> {
-  using Type = int8_t;
-};
-template <int kSum, int kInput, int kWeight, bool kSignedInput, bool kSignedWeight>
-inline void TileDotSigned() {
-  TileDotBytes<typename ByteOf<kSignedInput>::Type, typename ByteOf<kSignedWeight>::Type, kSum,
-               kInput, kWeight>();
+template <int kSum, int kInput, int kColumn>
+inline void TileDotBytes() {
+  if constexpr (kInput == 4) {
+    TileDot<int8_t, kSum, kInput, kColumn>();
+  } else {
+    TileDot<uint8_t, kSum, kInput, kColumn>();
+  }
 }
 
 // What is below the smallest normal number counts as zero, of its sign.
@@ -145,13 +140,9 @@ inline void CodesToPairs(const char* codes, char* first, char* second) {
   }
 }
 
-template <class Element>
-inline void PairsToQuads(const Element* first, const Element* second, char* high, char* low) {
-  for (int i = 0; i < 64; ++i) {
-    const Element code = (i % 4 < 2 ? first : second)[i / 4 * 2 + i % 2];
-    high[i] = static_cast<char>(sizeof(Element) == 1 ? code : code >> 8);
-    if (sizeof(Element) == 2) low[i] = static_cast<char>(code & 255);
-  }
+inline void PairsToQuads(const int8_t* first, const int8_t* second, char* quads) {
+  for (int i = 0; i < 64; ++i)
+    quads[i] = static_cast<char>((i % 4 < 2 ? first : second)[i / 4 * 2 + i % 2]);
 }
 inline void SplitShorts(const int16_t* from, char* high, char* low) {
   for (int i = 0; i < 16; ++i) {
@@ -172,15 +163,6 @@ inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
   for (int i = 0; i < 16; ++i) {
     sums[i] =
         static_cast<int32_t>(static_cast<uint32_t>(high[i]) * 256U + static_cast<uint32_t>(low[i]));
-  }
-  return LoadInts(sums);
-}
-inline IntVec JoinSums(const int32_t* high, const int32_t* middle, const int32_t* low) {
-  int32_t sums[16];
-  for (int i = 0; i < 16; ++i) {
-    sums[i] = static_cast<int32_t>(
-        (static_cast<uint32_t>(high[i]) * 256U + static_cast<uint32_t>(middle[i])) * 256U +
-        static_cast<uint32_t>(low[i]));
   }
   return LoadInts(sums);
 }
