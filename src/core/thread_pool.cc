@@ -131,16 +131,18 @@ struct alignas(64) Report {
 struct ThreadPool::State {
   static constexpr uint32_t kStop = 0xFFFFFFFF;
 
+  // Read by all.
+  alignas(64) std::atomic<bool> caller_parked{false};
+  std::atomic<uint32_t> caller_wakes{0};
   std::vector<std::thread> workers;
   std::vector<Share> shares;       // of each thread; the caller's is the first
   std::vector<Report> reports;     // the same
   std::vector<Upcoming> upcoming;  // the same
-  Asker asker;                     // the caller's
+  // The caller's alone.
+  alignas(64) Asker asker;
   uint32_t loop = 0;
   uint32_t workers_pieces = 0;  // that workers have done in all loops so far
-  alignas(64) std::atomic<bool> busy{false};
-  alignas(64) std::atomic<bool> caller_parked{false};
-  std::atomic<uint32_t> caller_wakes{0};
+  std::atomic<bool> busy{false};
 
   // First a thread's own pieces, then what others have left. Returns how many were done.
   uint32_t TakePieces(size_t self, uint32_t which) {
