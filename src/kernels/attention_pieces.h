@@ -77,27 +77,6 @@ struct KvStorePiece {
   void* values;
 };
 
-// Asks for the lines that storing the first row of a piece writes: as many as there are dimensions
-// or pairs of them, each read once a step and far away.
-inline void ExpectStore(const KvStorePiece& piece) {
-  const int64_t bytes = piece.storage == KvStorage::kI8    ? 1
-                        : piece.storage == KvStorage::kI16 ? 2
-                                                           : 4;
-  const int64_t side = piece.storage == KvStorage::kF32 ? 1 : 2;  // numbers that lie side by side
-  const auto ask = [](void* part, int64_t offset) {
-    __builtin_prefetch(static_cast<char*>(part) + offset, 1);
-  };
-  const int64_t d = piece.head_dim;
-  for (int64_t i = 0; i < d; i += side)
-    ask(piece.keys, (i * kKvPositions + piece.slot * side) * bytes);
-  for (int64_t i = 0; i < d * side * bytes; i += 64)
-    ask(piece.values, piece.slot / side * side * d * bytes + i);
-  if (side == 1) return;
-  const int64_t scale = d * kKvPositions * bytes + piece.slot * 2 * bytes;
-  ask(piece.keys, scale);
-  ask(piece.values, scale);
-}
-
 // Sums are kept for partitions of this many positions, cut at multiples of it, and then merged in
 // their order, whoever computed them.
 inline constexpr int64_t kPartitionPositions = 512;

@@ -89,11 +89,11 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
       row += piece.rows;
     }
   };
-  const auto shared = batch.shared_tiles();
-  pool.ParallelFor(static_cast<int64_t>(shared.size()), 1, [&](int64_t begin, int64_t end) {
+  const auto before = batch.stored_before();
+  pool.ParallelFor(static_cast<int64_t>(before.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       for (int64_t head = 0; head < config.kv_heads; ++head)
-        store(*shared[static_cast<size_t>(i)], head);
+        store(*before[static_cast<size_t>(i)], head);
     }
   });
   const auto tasks = batch.tasks();
@@ -103,16 +103,13 @@ void Attend(const ModelConfig& config, int64_t layer, const Batch& batch, const 
     for (int64_t i = begin; i < end; ++i) {
       const AttentionTask& task = tasks[static_cast<size_t>(i / config.kv_heads)];
       const int64_t head = i % config.kv_heads;
-      if (task.tile->stores) store(*task.tile, head);
+      if (task.tile->stores_own) store(*task.tile, head);
       kernels::AttentionPiece piece = PieceOf(config, layer, batch, *task.tile, head, q, kv, out);
       piece.scratch = scratch;
       if (i + 1 < task_count * config.kv_heads) {
-        const AttentionTask& next = tasks[static_cast<size_t>((i + 1) / config.kv_heads)];
-        const int64_t next_head = (i + 1) % config.kv_heads;
-        piece.next_keys = FirstKeys(config, layer, next, next_head, kv);
-        if (next.tile->stores)
-          kernels::ExpectStore(
-              StorePieceOf(config, layer, batch, *next.tile, 0, next_head, k, v, kv));
+        piece.next_keys =
+            FirstKeys(config, layer, tasks[static_cast<size_t>((i + 1) / config.kv_heads)],
+                      (i + 1) % config.kv_heads, kv);
       }
       if (task.partition >= 0) {
         piece.partition = task.partition;

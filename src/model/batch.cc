@@ -28,7 +28,7 @@ void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_fre
   cosine_.resize(static_cast<size_t>(rows_ * half_));
   sine_.resize(static_cast<size_t>(rows_ * half_));
   tiles_.clear();
-  shared_tiles_.clear();
+  stored_before_.clear();
   tasks_.clear();
   const int64_t rows_per_tile = RowsPerTile(config);
   int64_t partials = 0;
@@ -44,14 +44,14 @@ void Batch::Assign(const ModelConfig& config, const std::vector<float>& rope_fre
       const int64_t last = tile.position + tile.rows - 1;
       if (tile.rows <= kSharedRows && last >= kernels::kPartitionPositions) {
         tile.partitions = last / kernels::kPartitionPositions + 1;
-        tile.stores = false;
+        tile.stores_own = false;
         partials += tile.partitions * config.kv_heads * PartialFloats(config, tile.rows);
       }
       tiles_.push_back(tile);
     }
   }
   for (const BatchTile& tile : tiles_) {
-    if (!tile.stores) shared_tiles_.push_back(&tile);
+    if (!tile.stores_own) stored_before_.push_back(&tile);
   }
   partial_floats_ = partials > 0 ? partial_buffer_.Reserve(partials) : nullptr;
   // Each thread begins with the rows that it has projected. The later a tile, the more it reads:

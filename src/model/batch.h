@@ -17,8 +17,8 @@ namespace octavo::model {
 // activations of a wide layer stay in the tens of megabytes.
 inline constexpr int64_t kRowsPerPass = 512;
 
-// `rows` new positions of one sequence, from `first_position` on; the sequence has already been
-// extended over them.
+// All `rows` new positions that a batch has of one sequence, from `first_position` on; the sequence
+// has already been extended over them.
 struct BatchSegment {
   const KvSequence* sequence;
   int64_t first_row;
@@ -36,9 +36,9 @@ struct BatchTile {
   // where the partial results of the first KV head begin. 0: not shared out.
   int64_t partitions;
   int64_t partials;
-  // All new positions of its sequence in one piece of work: each head's keys and values are stored
-  // by who then attends to them. Otherwise all heads' are stored before anything is read.
-  bool stores;
+  // All new positions of its sequence, in one piece of work a head: its keys and values are stored
+  // by who then attends to them. Those of other tiles are stored before anything is read.
+  bool stores_own;
 };
 
 // Attention of one tile for one KV head: all of it, or one partition.
@@ -56,8 +56,8 @@ class Batch {
   int64_t rows() const { return rows_; }
   std::span<const BatchSegment> segments() const { return segments_; }
   std::span<const BatchTile> tiles() const { return tiles_; }
-  // Those whose keys and values others read.
-  std::span<const BatchTile* const> shared_tiles() const { return shared_tiles_; }
+  // All but those that store their own keys and values.
+  std::span<const BatchTile* const> stored_before() const { return stored_before_; }
   // The longest first, so that threads end together.
   std::span<const AttentionTask> tasks() const { return tasks_; }
   // Memory for the partial results of one layer; nullptr when no tile is shared out.
@@ -71,7 +71,7 @@ class Batch {
   int64_t half_ = 0;
   std::vector<BatchSegment> segments_;
   std::vector<BatchTile> tiles_;
-  std::vector<const BatchTile*> shared_tiles_;
+  std::vector<const BatchTile*> stored_before_;
   std::vector<AttentionTask> tasks_;
   std::vector<float> cosine_;
   std::vector<float> sine_;
