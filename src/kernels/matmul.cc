@@ -202,26 +202,33 @@ void GatedMatMul(const Activations& x, const Product& gate, const Product& up, f
   const Pieces pieces(gate.weight->panels(), x,
                       std::min(gate_entry.piece_rows, up_entry.piece_rows),
                       gate.weight->bytes() + up.weight->bytes(), pool.size());
+  const bool at_once = x.tiled() && &gate_entry == &up_entry && gate_entry.run_gated != nullptr;
   pool.ParallelFor(pieces.count(), 1, [&](int64_t begin, int64_t end) {
-    float* scratch = ThreadScratch(kPieceScratch + kPieceRows * kPanelFeatures);
-    float* gated = scratch + kPieceScratch;
+    float* scratch = ThreadScratch(2 * kPieceScratch);
+    float* const second = scratch + kPieceScratch;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = pieces.panel(i);
       const int64_t first_row = pieces.first_row(i);
       const int64_t rows = pieces.rows(i);
-      MatMulPiece piece = PieceOf(x, gate, panel, first_row, rows, scratch);
-      piece.out = gated;
-      piece.out_stride = kPanelFeatures;
-      ComesNext(*up.weight, panel, piece);
-      gate_entry.run(piece);
-      piece = PieceOf(x, up, panel, first_row, rows, scratch);
-      float* upped = out + first_row * n + panel * kPanelFeatures;
-      piece.out = upped;
-      piece.out_stride = n;
-      if (pool.NextIsOwn(pieces.count(), i)) ComesNext(*gate.weight, pieces.panel(i + 1), piece);
-      up_entry.run(piece);
+      MatMulPiece gates = PieceOf(x, gate, panel, first_row, rows, scratch);
+      MatMulPiece ups = PieceOf(x, up, panel, first_row, rows, at_once ? second : scratch);
+      ups.out = out + first_row * n + panel * kPanelFeatures;
+      ups.out_stride = n;
+      const bool more = pool.NextIsOwn(pieces.count(), i);
+      if (at_once) {
+        if (more) ComesNext(*gate.weight, pieces.panel(i + 1), gates);
+        if (more) ComesNext(*up.weight, pieces.panel(i + 1), ups);
+        gate_entry.run_gated(gates, ups);
+        continue;
+      }
+      gates.out = second;
+      gates.out_stride = kPanelFeatures;
+      ComesNext(*up.weight, panel, gates);
+      gate_entry.run(gates);
+      if (more) ComesNext(*gate.weight, pieces.panel(i + 1), ups);
+      up_entry.run(ups);
       for (int64_t r = 0; r < rows; ++r)
-        table.silu_mul(gated + r * kPanelFeatures, upped + r * n, piece.columns, upped + r * n);
+        table.silu_mul(second + r * kPanelFeatures, ups.out + r * n, ups.columns, ups.out + r * n);
     }
   });
   Count(x, gate, gate_entry);

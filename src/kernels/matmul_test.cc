@@ -452,22 +452,31 @@ TEST(MatMul, AGatedProductEqualsItsPartsOneByOne) {
   TableGuard guard;
   Random random(12);
   core::ThreadPool pool(2);
-  for (const int64_t rows : {1, 7, 150}) {
+  struct Shape {
+    int64_t rows;
+    int64_t n;
+    int64_t k;
+  };
+  // A part of a block and of a tile; whole ones; more inputs than tiles take in one pass.
+  for (const auto& [rows, n, k] : std::initializer_list<Shape>{
+           {1, 130, 70}, {7, 130, 70}, {150, 130, 70}, {64, 64, 128}, {35, 20, 2190}}) {
     for (const InputType input : {InputType::kI24, InputType::kBf16, InputType::kI8}) {
-      const PackedMatrix gate = RandomPacked(random, Storage::kI8, 130, 70, pool);
-      const PackedMatrix up = RandomPacked(random, Storage::kI8, 130, 70, pool);
-      const std::vector<float> x = RandomFloats(random, rows * 70);
+      const PackedMatrix gate = RandomPacked(random, Storage::kI8, n, k, pool);
+      const PackedMatrix up = RandomPacked(random, Storage::kI8, n, k, pool);
+      const std::vector<float> gate_bias = RandomFloats(random, gate.blocks() * kBlockFeatures);
+      const std::vector<float> up_bias = RandomFloats(random, up.blocks() * kBlockFeatures);
+      const std::vector<float> x = RandomFloats(random, rows * k);
       for (const KernelTable* table : RunnableTables()) {
         if (!Has(*table, input, Storage::kI8)) continue;
-        auto want = RunMatMul(*table, gate, x, rows, nullptr, input, pool);
-        const auto upped = RunMatMul(*table, up, x, rows, nullptr, input, pool);
-        SiluMul(want.data(), upped.data(), rows, 130, pool);
+        auto want = RunMatMul(*table, gate, x, rows, &gate_bias, input, pool);
+        const auto upped = RunMatMul(*table, up, x, rows, &up_bias, input, pool);
+        SiluMul(want.data(), upped.data(), rows, n, pool);
         Activations activations;
-        activations.Assign(x.data(), rows, 70, input, pool);
+        activations.Assign(x.data(), rows, k, input, pool);
         std::vector<float> got(want.size());
         CallCounter counter;
-        GatedMatMul(activations, {&gate, nullptr, nullptr, &counter},
-                    {&up, nullptr, nullptr, &counter}, got.data(), pool);
+        GatedMatMul(activations, {&gate, gate_bias.data(), nullptr, &counter},
+                    {&up, up_bias.data(), nullptr, &counter}, got.data(), pool);
         ExpectSameBits(got, want, table->isa);
         EXPECT_EQ(counter.calls.load(), 2);
       }

@@ -116,6 +116,9 @@ struct MatMulEntry {
   const char* isa;
   void (*run)(const MatMulPiece& piece);
   int64_t piece_rows = 128;  // rows of a piece at which it runs best, at most kPieceRows
+  // up.out = SiLU(gate) * up, where inputs lie in tiles and neither adds; nullptr: one by one. Both
+  // pieces have the same input, rows, columns and k, and a scratch of their own.
+  void (*run_gated)(const MatMulPiece& gate, const MatMulPiece& up) = nullptr;
 };
 
 // Multiply-adds on registers alone: the most that this ISA does.

@@ -142,6 +142,10 @@ inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
 // With fewer rows reading the weights takes longer than multiplying them without tiles.
 constexpr int64_t kIntTiledFrom = 5;
 
+#include "kernels/generic/amx_sums.inc"
+
+// amx.inc builds on amx_sums.inc.
+
 #include "kernels/generic/amx.inc"
 
 // amx_attention.inc builds on attention.inc and amx.inc.

@@ -170,6 +170,10 @@ inline IntVec JoinSums(const int32_t* high, const int32_t* low) {
 // Every integer product goes through the tiles.
 constexpr int64_t kIntTiledFrom = 1;
 
+#include "kernels/generic/amx_sums.inc"
+
+// amx.inc builds on amx_sums.inc.
+
 #include "kernels/generic/amx.inc"
 
 // amx_attention.inc builds on attention.inc and amx.inc.
