@@ -40,8 +40,8 @@ void AppendLine(std::string_view text, std::string& out) {
 }  // namespace
 
 Result<Prompt> ParsePrompt(const PromptLine& line) {
-  constexpr core::JsonLimits kLimits{.max_bytes = size_t{16} << 20};
-  OCTAVO_TRY(const Json object, core::ParseJson(line.text, kLimits));
+  constexpr core::JsonLimits kLineLimits{.max_bytes = size_t{16} << 20};
+  OCTAVO_TRY(const Json object, core::ParseJson(line.text, kLineLimits));
   const Json* const body = core::Find(object, "body");
   const Json& request = body != nullptr ? *body : object;
   const Json* const messages = core::Find(request, "messages");

@@ -35,7 +35,7 @@ Reference Define(const std::vector<float>& a, const std::vector<float>& b, size_
   return {lse_a - a[target], lse_b - b[target], kld};
 }
 
-RowScore Score(const std::vector<float>& a, const std::vector<float>& b, int32_t target) {
+RowScore ScoreRow(const std::vector<float>& a, const std::vector<float>& b, int32_t target) {
   core::ThreadPool pool(1);
   RowScore score;
   ScoreRows(a, b, std::vector<int32_t>{target}, pool, {&score, 1});
@@ -62,7 +62,7 @@ TEST(ScoreRows, EqualTheDefinitionForEveryTailAndSpread) {
         spread = std::max(spread, std::abs(static_cast<double>(a[i]) - b[i]));
       }
       const auto target = static_cast<int32_t>(random.Below(vocab));
-      const RowScore score = Score(a, b, target);
+      const RowScore score = ScoreRow(a, b, target);
       const Reference expected = Define(a, b, static_cast<size_t>(target));
       const double rounding = 1e-15 * scale * 10;
       EXPECT_NEAR(score.baseline_nll, static_cast<double>(expected.baseline_nll), 1e-11 + rounding);
@@ -76,7 +76,7 @@ TEST(ScoreRows, EqualTheDefinitionForEveryTailAndSpread) {
 
 TEST(ScoreRows, KnownValues) {
   // p = (1/2, 1/2), q = (1/4, 3/4): KL = ln 2 - 1/2 ln 3 + ... = 1/2 ln(4/3).
-  const RowScore score = Score({0, 0}, {0, std::log(3.0f)}, 1);
+  const RowScore score = ScoreRow({0, 0}, {0, std::log(3.0f)}, 1);
   EXPECT_NEAR(score.baseline_nll, std::log(2.0), 1e-11);
   EXPECT_NEAR(score.candidate_nll, std::log(4.0 / 3), 1e-7);  // log(3) rounded to f32
   EXPECT_NEAR(score.kld, 0.5 * std::log(4.0 / 3), 1e-7);
@@ -86,21 +86,21 @@ TEST(ScoreRows, KnownValues) {
 TEST(ScoreRows, ADivergenceHasADirection) {
   const std::vector<float> a = {0, 0, 5};
   const std::vector<float> b = {0, 3, 0};
-  EXPECT_GT(std::abs(Score(a, b, 0).kld - Score(b, a, 0).kld), 0.1);
+  EXPECT_GT(std::abs(ScoreRow(a, b, 0).kld - ScoreRow(b, a, 0).kld), 0.1);
 }
 
 TEST(ScoreRows, OneModelTwiceHasADivergenceOfExactlyZero) {
   core::Random random(3);
   const std::vector<float> a = RandomRow(random, 1001, 5);
-  const RowScore score = Score(a, a, 17);
+  const RowScore score = ScoreRow(a, a, 17);
   EXPECT_EQ(score.kld, 0);
   EXPECT_EQ(score.baseline_nll, score.candidate_nll);
   EXPECT_TRUE(score.same_top);
 }
 
 TEST(ScoreRows, ATieGoesToTheLowestId) {
-  EXPECT_TRUE(Score({1, 4, 4, 0}, {1, 9, 2, 9}, 0).same_top);
-  EXPECT_FALSE(Score({1, 4, 4, 0}, {1, 2, 9, 9}, 0).same_top);
+  EXPECT_TRUE(ScoreRow({1, 4, 4, 0}, {1, 9, 2, 9}, 0).same_top);
+  EXPECT_FALSE(ScoreRow({1, 4, 4, 0}, {1, 2, 9, 9}, 0).same_top);
 }
 
 TEST(ScoreRows, LogitsThatAreNotFiniteGiveScoresThatAreNotFinite) {
@@ -114,12 +114,12 @@ TEST(ScoreRows, LogitsThatAreNotFiniteGiveScoresThatAreNotFinite) {
       std::vector<float> broken = good;
       broken[at] = bad;
       const int32_t target = at == 3 ? 4 : 3;
-      EXPECT_FALSE(std::isfinite(Score(broken, good, target).kld)) << at << " " << bad;
-      EXPECT_FALSE(std::isfinite(Score(good, broken, target).kld)) << at << " " << bad;
+      EXPECT_FALSE(std::isfinite(ScoreRow(broken, good, target).kld)) << at << " " << bad;
+      EXPECT_FALSE(std::isfinite(ScoreRow(good, broken, target).kld)) << at << " " << bad;
     }
     std::vector<float> broken = RandomRow(random, 10, 2);
     broken[at] = nan;
-    EXPECT_FALSE(std::isfinite(Score(broken, broken, 3).candidate_nll)) << at;
+    EXPECT_FALSE(std::isfinite(ScoreRow(broken, broken, 3).candidate_nll)) << at;
   }
 }
 
@@ -145,7 +145,7 @@ TEST(ScoreRows, ThreadsDoNotChangeABit) {
 }
 
 TEST(ScoreRows, ATargetOutsideTheVocabularyIsABug) {
-  EXPECT_DEATH(Score({1, 2}, {1, 2}, 2), "target < vocab");
+  EXPECT_DEATH(ScoreRow({1, 2}, {1, 2}, 2), "target < vocab");
 }
 
 }  // namespace

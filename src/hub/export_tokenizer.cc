@@ -19,9 +19,6 @@ namespace {
 using core::Json;
 using format::GgufMetadata;
 
-// Values of tokenizer.ggml.token_type.
-enum TokenType : int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
-
 // Behind every real score, for pieces that no merge makes.
 constexpr float kNoMerge = -1e9F;
 

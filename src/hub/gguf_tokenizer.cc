@@ -21,9 +21,6 @@ constexpr char kTypesKey[] = "tokenizer.ggml.token_type";
 constexpr char kMergesKey[] = "tokenizer.ggml.merges";
 constexpr char kScoresKey[] = "tokenizer.ggml.scores";
 
-// Values of tokenizer.ggml.token_type.
-enum TokenType : int64_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
-
 using Vocabulary = std::unordered_map<std::string_view, int64_t>;
 
 core::Result<bool> GetFlag(const GgufFile& file, std::string_view key, bool absent) {

@@ -17,6 +17,10 @@ namespace octavo::hub {
 // "▁", which stands for a space inside pieces.
 inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
+// Kinds of pieces (sentencepiece_model.proto), which also are the values of GGUF's
+// tokenizer.ggml.token_type.
+enum TokenType : int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
+
 // `merges` of the BPE model: every pair of pieces whose text together is a piece, the one with the
 // highest score first. `mergeable[i]`: piece i is ordinary text; others take no part. tokens are
 // distinct UTF-8 with their ids in `ids`; sizes are equal. Pieces so long that splitting them would

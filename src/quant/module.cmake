@@ -7,3 +7,5 @@ find_library(OCTAVO_OPENBLAS libopenblas.a PATHS /usr/lib/${CMAKE_LIBRARY_ARCHIT
 find_path(OCTAVO_CBLAS cblas.h PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread NO_DEFAULT_PATH REQUIRED)
 target_include_directories(octavo_quant SYSTEM PRIVATE ${OCTAVO_CBLAS})
 target_link_libraries(octavo_quant PRIVATE ${OCTAVO_OPENBLAS} pthread m)
+# Nothing here parses: the fuzzer's counting of branches would only slow the tests down.
+target_compile_options(octavo_quant PRIVATE $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=fuzzer-no-link>)
